@@ -1,0 +1,131 @@
+"""What goes to a model and what comes back: requests, the pieces of a reply, and the whole reply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import pydantic_core
+from typing_extensions import TypedDict
+
+from promptchain.usage import Usage
+
+Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
+"""How much work the model puts into a reply, as the SDK spells it (``output_config.effort``)."""
+
+# A structured output adds instructions of the API's own to the input. Their size is not documented; this is
+# more than was ever seen, so that a bound stays a bound.
+_OVERHEAD_TOKENS = 1_024
+
+
+class Message(TypedDict):
+    """One turn of a conversation, as the Messages API takes it."""
+
+    role: Literal["user", "assistant"]
+    content: str | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRequest:
+    """One question to a model. Which model is asked is the model's own affair.
+
+    Attributes:
+        messages: The conversation; the last turn is the user's.
+        max_tokens: Most tokens the reply may have, thinking included.
+        system: System prompt, or ``None``.
+        output_schema: JSON Schema that the reply must conform to, or ``None`` for text.
+        effort: See ``Effort``; ``None`` leaves it to the model.
+        thinking: The SDK's ``thinking`` argument, passed on as it is.
+        stop_sequences: The reply ends before any of these.
+        request_id: Id of the run's caller, sent to the API as ``x-client-request-id``.
+    """
+
+    messages: Sequence[Message]
+    max_tokens: int
+    system: str | None = None
+    output_schema: Mapping[str, Any] | None = None
+    effort: Effort | None = None
+    thinking: Mapping[str, Any] | None = None
+    stop_sequences: Sequence[str] = ()
+    request_id: str | None = None
+
+    def input_bound(self) -> int:
+        """A number of input tokens that this request cannot exceed: a token is at least one byte."""
+        size = len(pydantic_core.to_json((self.messages, self.system, self.output_schema)))
+        return size + _OVERHEAD_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """The model has read the request.
+
+    Attributes:
+        message_id: The API's id of the reply.
+        model: The model that answers, as the API names it.
+        usage: The input tokens are final; the output tokens are not.
+        request_id: The API's id of the request, for its support.
+    """
+
+    message_id: str
+    model: str
+    usage: Usage
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """A piece of the reply's text, never empty."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """A piece of the model's thinking, which is not part of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFinished:
+    """The reply is complete, for the better or the worse.
+
+    Attributes:
+        stop_reason: Why the model stopped, in the API's words (``"end_turn"``, ``"refusal"`` …).
+        usage: The final count, as the API reports it.
+        stop_details: What the API adds about a refusal (``category``, ``explanation``).
+    """
+
+    stop_reason: str
+    usage: Usage
+    stop_details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+ModelEvent: TypeAlias = ReplyStarted | TextDelta | ThinkingDelta | ReplyFinished
+"""What a model yields: ``ReplyStarted``, then deltas in any number, then ``ReplyFinished``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A whole reply, collected.
+
+    Attributes:
+        text: The text, without thinking.
+        thinking: The thinking, as far as the API shows it.
+        stop_reason: Why the model stopped, in the API's words.
+        stop_details: What the API adds about a refusal.
+        usage: The tokens that the API reports.
+        model: The model that answered, as the API names it.
+        message_id: The API's id of the reply.
+        request_id: The API's id of the request, or ``None``.
+    """
+
+    text: str
+    thinking: str
+    stop_reason: str
+    stop_details: Mapping[str, Any]
+    usage: Usage
+    model: str
+    message_id: str
+    request_id: str | None

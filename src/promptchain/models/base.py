@@ -1,0 +1,115 @@
+"""The protocol of a model, and the switch that keeps tests away from the real API."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from promptchain.errors import IncompleteReplyError, RealCallForbiddenError
+from promptchain.messages import (
+    ModelEvent,
+    ModelRequest,
+    Reply,
+    ReplyFinished,
+    ReplyStarted,
+    TextDelta,
+    ThinkingDelta,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Generator
+
+__all__ = ["Model", "complete", "forbid_real_calls", "refuse_real_call"]
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Answers a request with a stream of events.
+
+    Behaviour is added by wrapping: a wrapper is a model that asks another one.
+    """
+
+    @property
+    def name(self) -> str:
+        """The model's name, under which its attempts are recorded and priced."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Yield ``ReplyStarted``, then deltas, then ``ReplyFinished`` as the last event.
+
+        An implementation is an ``async def`` with ``yield``. Closing the generator, or cancelling the task
+        that waits in it, ends the request at once. Whoever iterates it closes it (``contextlib.aclosing``).
+
+        Raises:
+            ModelError: When no complete reply came.
+        """
+        ...
+
+
+async def complete(model: Model, request: ModelRequest) -> Reply:
+    """Ask ``model`` and wait for the whole reply.
+
+    Raises:
+        ModelError: When no complete reply came.
+    """
+    started: ReplyStarted | None = None
+    text: list[str] = []
+    thinking: list[str] = []
+    async with aclosing(model.stream(request)) as events:
+        async for event in events:
+            match event:
+                case TextDelta():
+                    text.append(event.text)
+                case ThinkingDelta():
+                    thinking.append(event.text)
+                case ReplyStarted():
+                    started = event
+                case ReplyFinished() if started:
+                    return Reply(
+                        text="".join(text),
+                        thinking="".join(thinking),
+                        stop_reason=event.stop_reason,
+                        stop_details=event.stop_details,
+                        usage=event.usage,
+                        model=started.model,
+                        message_id=started.message_id,
+                        request_id=started.request_id,
+                    )
+                case ReplyFinished():
+                    break
+    raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a complete reply")
+
+
+_forbidden: ContextVar[bool] = ContextVar("promptchain_real_calls_forbidden", default=False)
+
+
+@contextlib.contextmanager
+def forbid_real_calls() -> Generator[None]:
+    """Inside this block no request leaves this machine; addresses on the loopback are still reached.
+
+    Setting ``PROMPTCHAIN_FORBID_REAL_CALLS=1`` in the environment does the same for a whole process.
+    """
+    token = _forbidden.set(True)
+    try:
+        yield
+    finally:
+        _forbidden.reset(token)
+
+
+def refuse_real_call(host: str) -> None:
+    """Raise when real calls are forbidden and ``host`` is not this machine.
+
+    Raises:
+        RealCallForbiddenError: A request to ``host`` was about to leave.
+    """
+    if not (_forbidden.get() or os.environ.get("PROMPTCHAIN_FORBID_REAL_CALLS", "0") not in {"", "0"}):
+        return
+    if host in {"localhost", "::1"} or host.startswith("127."):
+        return
+    raise RealCallForbiddenError(
+        f"a request to {host} was about to leave while real calls are forbidden. "
+        "Use the messages_api fixture, or a ScriptedModel or OfflineModel."
+    )
