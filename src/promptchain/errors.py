@@ -201,7 +201,7 @@ class ModelStatusError(ModelError):
         message: str,
         *,
         status: int | None = None,
-        type: str | None = None,  # noqa: A002 - the API's name for it
+        type: str | None = None,
         retry_after: float | None = None,
         should_retry: bool | None = None,
         request_id: str | None = None,

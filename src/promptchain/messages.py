@@ -38,7 +38,7 @@ class ModelRequest:
         effort: See ``Effort``; ``None`` leaves it to the model.
         thinking: The SDK's ``thinking`` argument, passed on as it is.
         stop_sequences: The reply ends before any of these.
-        request_id: Id of the run's caller, sent to the API as ``x-client-request-id``.
+        request_id: Id of the caller, sent to the API as ``x-request-id``.
     """
 
     messages: Sequence[Message]

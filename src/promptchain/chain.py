@@ -1,0 +1,228 @@
+"""Chains: what users run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, cast, overload
+
+from typing_extensions import TypedDict, TypeVar, Unpack
+
+from promptchain.background import wait_for
+from promptchain.errors import DefinitionError, PromptChainError
+from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
+from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
+from promptchain.ledger import Ledger
+from promptchain.messages import Effort
+from promptchain.models import Model, model_named
+from promptchain.pricing import PriceBook
+from promptchain.result import Result
+from promptchain.run import Defaults, Run
+from promptchain.stage import In, Out, Pipeline, Stage
+from promptchain.stream import RunStream
+
+__all__ = ["Chain"]
+
+T = TypeVar("T")
+
+
+class ChainOptions(TypedDict, total=False):
+    """What a chain says for all its steps."""
+
+    model: str | Model
+    max_tokens: int
+    effort: Effort
+    thinking: Mapping[str, Any]
+    prices: PriceBook
+    max_input_bytes: int
+
+
+class Chain(Stage[In, Out]):
+    """Stages in order, with a name and defaults. A chain is itself a stage, so chains nest.
+
+    Args:
+        name: Name of the chain.
+        stages: A stage, or several joined with ``|``.
+        model: Model of the steps that name none.
+        max_tokens: Most tokens of a reply, for the steps that do not say.
+        effort: Effort of the steps that do not say.
+        thinking: Thinking of the steps that do not say.
+        prices: Prices of the caller's own by model name, before the published ones.
+        max_input_bytes: Most bytes of UTF-8 that a text input may have; 4 MiB.
+
+    Raises:
+        DefinitionError: A prompt names what does not exist, two stages have one name or do not fit, or a
+            setting is out of range. Nothing of a chain that was built can be misspelt any more.
+    """
+
+    @overload
+    def __init__(
+        self: Chain[str, T], name: str, stages: Stage[str, T], **options: Unpack[ChainOptions]
+    ) -> None: ...
+    @overload
+    def __init__(self, name: str, stages: Stage[In, Out], **options: Unpack[ChainOptions]) -> None: ...
+    def __init__(self, name: str, stages: Stage[Any, Any], **options: Unpack[ChainOptions]) -> None:
+        super().__init__(name)
+        if unknown := options.keys() - ChainOptions.__annotations__.keys():
+            raise DefinitionError(f"a chain takes no {', '.join(sorted(unknown))}.")
+        if not isinstance(stages, Stage):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(
+                f"the chain {name!r} takes a stage, or stages joined with '|', not {type(stages).__name__}."
+            )
+        max_tokens = options.get("max_tokens")
+        if max_tokens is not None and max_tokens < 1:
+            raise DefinitionError(f"max_tokens is a number of tokens above 0, not {max_tokens!r}.")
+        self._defaults = Defaults(
+            model=_model(options.get("model")),
+            max_tokens=max_tokens,
+            effort=options.get("effort"),
+            thinking=options.get("thinking"),
+        )
+        self._prices = options.get("prices")
+        self._stages: Pipeline[In, Out] = Pipeline(tuple(stages.parts()))
+        self._input = InputType(stages.input_type, options.get("max_input_bytes", DEFAULT_MAX_BYTES))
+        self.input_type = self._input.form
+        self.output_type = self._stages.output_type
+        self._stages.check({"input": self.input_type, "previous": self.input_type})
+
+    @property
+    def stages(self) -> Sequence[Stage[Any, Any]]:
+        """The stages in order."""
+        return tuple(self._stages.parts())
+
+    def without_model(self) -> Iterator[str]:
+        """Names of the steps within it for which neither they nor the chain name a model."""
+        if self._defaults.model is None:
+            for step in self._stages.without_model():
+                yield f"{self.name}/{step}"
+
+    def read_input(self, text: str) -> In:  # type: ignore[misc]  # the one place where In is given out
+        """The input that ``text`` stands for: itself, or JSON for a chain that takes something else.
+
+        Raises:
+            InputError: The text does not stand for an input of this chain.
+        """
+        return cast("In", self._input.read(text))
+
+    async def run(
+        self,
+        input: In,
+        *,
+        request_id: str | None = None,
+        model: str | Model | None = None,
+        readers: Sequence[Reader] = (),
+    ) -> Result[Out]:
+        """Run the chain.
+
+        Args:
+            input: What the chain works on: text, or what its first step declares with ``input=``.
+            request_id: The caller's id, of 1 to 128 printable ASCII characters; it is sent to the API as
+                ``x-request-id``.
+            model: Asked instead of every model that the chain names.
+            readers: Called with each event as it happens.
+
+        Raises:
+            InputError: The input cannot be used. Nothing was sent.
+            PromptChainError: The run failed; ``.step`` says where, ``.ledger`` what it cost until then.
+        """
+        self._input.accept(input)
+        run = Run.begin(
+            input,
+            request_id=request_id,
+            model=_model(model),
+            readers=readers,
+            prices=self._prices,
+        )
+        return await self._run(input, run)
+
+    def run_sync(
+        self,
+        input: In,
+        *,
+        request_id: str | None = None,
+        model: str | Model | None = None,
+        readers: Sequence[Reader] = (),
+    ) -> Result[Out]:
+        """``run`` for code that is not asynchronous; also where an event loop is already running.
+
+        The run happens on a loop in a thread of its own, which keeps its connections from call to call.
+        """
+        return wait_for(self.run(input, request_id=request_id, model=model, readers=readers))
+
+    def stream(
+        self,
+        input: In,
+        *,
+        request_id: str | None = None,
+        model: str | Model | None = None,
+        readers: Sequence[Reader] = (),
+    ) -> RunStream[Out]:
+        """Run the chain and read what happens while it happens.
+
+        Example:
+            ::
+
+                async with chain.stream("…") as stream:
+                    async for text in stream.text:
+                        print(text, end="", flush=True)
+                    result = await stream.result()
+
+        Args and errors are those of ``run``. The run begins when the block is entered and is cancelled, with
+        its connection to the API, when the block is left.
+        """
+        self._input.accept(input)
+        other = _model(model)
+
+        async def start(put: Reader, room: Callable[[], Awaitable[None]], ledger: Ledger) -> Result[Out]:
+            run = Run.begin(
+                input,
+                request_id=request_id,
+                model=other,
+                readers=(put, *readers),
+                prices=self._prices,
+                ledger=ledger,
+                room=room,
+            )
+            return await self._run(input, run)
+
+        return RunStream(start)
+
+    async def execute(self, value: In, run: Run) -> Out:
+        """Run as a stage of another chain."""
+        inside = run.within(value, self._defaults)
+        run.inner = inside.scope.results
+        return await self._stages.execute(value, inside)
+
+    async def _run(self, value: In, run: Run) -> Result[Out]:
+        run.emit(RunStarted(at=0.0, run_id=run.id, request_id=run.request_id, chain=self.name))
+        try:
+            self._refuse_without_model(run)
+            output = await self.execute(value, run)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, PromptChainError):
+                error.locate(run_id=run.id, ledger=run.ledger)
+            run.emit(RunFailed(at=run.seconds, error=error, ledger=run.ledger, seconds=run.seconds))
+            raise
+        seconds = run.seconds
+        run.emit(RunFinished(at=seconds, output=output, ledger=run.ledger, seconds=seconds))
+        return Result(
+            output=output,
+            steps=run.inner,
+            ledger=run.ledger,
+            chain=self.name,
+            run_id=run.id,
+            request_id=run.request_id,
+            seconds=seconds,
+        )
+
+    def _refuse_without_model(self, run: Run) -> None:
+        missing = [path.partition("/")[2] for path in self.without_model()]
+        if missing and run.execution.model is None:
+            raise DefinitionError(
+                f"no model is named for {', '.join(missing)}: give the chain one, as in "
+                f"Chain({self.name!r}, ..., model='claude-haiku-4-5')."
+            )
+
+
+def _model(model: str | Model | None) -> Model | None:
+    return model_named(model) if isinstance(model, str) else model

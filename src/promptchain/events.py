@@ -1,0 +1,200 @@
+"""What happens in a run, as typed events in the order in which it happens.
+
+Logs, traces, reports and streams are all readers of these. The text of a reply is *tentative* until nothing
+can reject it any more; then it is *committed*, or else *retracted*. Only committed text has been given away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from promptchain.ledger import Attempt, Ledger
+
+__all__ = [
+    "AttemptFinished",
+    "AttemptStarted",
+    "Event",
+    "GateJudged",
+    "Reader",
+    "RunFailed",
+    "RunFinished",
+    "RunStarted",
+    "StepFailed",
+    "StepFinished",
+    "StepStarted",
+    "TextCommitted",
+    "TextRetracted",
+    "TextTentative",
+    "Thinking",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        at: Seconds since the run began.
+        step: Path of the step it happened in; empty for the run itself.
+    """
+
+    at: float
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run began.
+
+    Attributes:
+        run_id: Its id.
+        request_id: The caller's id for it.
+        chain: Name of the chain.
+    """
+
+    run_id: str
+    request_id: str
+    chain: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted(Event):
+    """A step began."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStarted(Event):
+    """A request is about to leave.
+
+    Attributes:
+        attempt: 1 for the step's first.
+        model: Name of the model that is asked.
+    """
+
+    attempt: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinking(Event):
+    """A piece of the model's thinking; never part of the answer."""
+
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTentative(Event):
+    """A piece of text that may still be rejected, or that belongs to an inner step."""
+
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextCommitted(Event):
+    """Text of the run's answer that will not be taken back."""
+
+    attempt: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextRetracted(Event):
+    """All tentative text of this attempt is void.
+
+    Attributes:
+        attempt: Whose text.
+        reason: Why.
+    """
+
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFinished(Event):
+    """A request has ended, well or badly.
+
+    Attributes:
+        record: Its entry in the ledger.
+    """
+
+    record: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateJudged(Event):
+    """A gate judged a step's output.
+
+    Attributes:
+        gate: The gate's name.
+        allowed: Whether the value may pass.
+        reason: Why not; empty when it may.
+    """
+
+    gate: str
+    allowed: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFinished(Event):
+    """A step gave its output.
+
+    Attributes:
+        output: The validated value.
+        seconds: How long the step took.
+    """
+
+    output: object
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepFailed(Event):
+    """A step ended without an output.
+
+    Attributes:
+        error: What ended it; ``asyncio.CancelledError`` when it was cancelled.
+        seconds: How long the step took.
+    """
+
+    error: BaseException
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """The run gave its output.
+
+    Attributes:
+        output: The last step's output.
+        ledger: Every attempt.
+        seconds: How long the run took.
+    """
+
+    output: object
+    ledger: Ledger
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailed(Event):
+    """The run ended without an output.
+
+    Attributes:
+        error: What ended it; ``asyncio.CancelledError`` when it was cancelled.
+        ledger: Every attempt until then.
+        seconds: How long the run took.
+    """
+
+    error: BaseException
+    ledger: Ledger
+    seconds: float
+
+
+Reader: TypeAlias = Callable[[Event], None]
+"""Whatever is called with each event: quick, as the run waits for it, and never raising."""

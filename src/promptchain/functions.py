@@ -1,0 +1,111 @@
+"""Function stages: Python between the prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, cast, get_type_hints, overload
+
+from typing_extensions import TypeVar
+
+from promptchain.errors import DefinitionError
+from promptchain.events import TextCommitted
+from promptchain.run import Run
+from promptchain.stage import In, Out, Stage
+
+__all__ = ["FunctionStage", "step"]
+
+I = TypeVar("I")  # noqa: E741
+O = TypeVar("O")  # noqa: E741
+
+
+class FunctionStage(Stage[In, Out]):
+    """A stage that calls a function. ``@step`` makes one.
+
+    Args:
+        function: Takes the value, and the run if it has a second parameter. An ``async`` function runs on the
+            event loop; any other runs in a thread, so that it may block.
+        name: Name of the stage; left out, the function's.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+        super().__init__(name or str(getattr(function, "__name__", "function")))
+        self._function = function
+        self._takes_run, self.input_type, self.output_type = self._signature(function)
+        self.__doc__ = function.__doc__
+
+    def _signature(self, function: Callable[..., Any]) -> tuple[bool, Any, Any]:
+        parameters = [
+            p
+            for p in inspect.signature(function).parameters.values()
+            if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
+        ]
+        required = [p for p in parameters if p.default is p.empty]
+        try:
+            hints = get_type_hints(function)
+        except NameError:  # a name that only a type checker sees
+            hints = {}
+        takes_run = len(parameters) > 1 and (hints.get(parameters[1].name) is Run or len(required) > 1)
+        if not parameters or len(required) > 2:
+            raise DefinitionError(
+                f"the function {self.name!r} cannot be a stage: it takes the value, and the run if it wants it."
+            )
+        return takes_run, hints.get(parameters[0].name, Any), hints.get("return", Any)
+
+    async def execute(self, value: In, run: Run) -> Out:
+        """Call the function."""
+        arguments = (value, run) if self._takes_run else (value,)
+        if inspect.iscoroutinefunction(self._function):
+            output = await self._function(*arguments)
+        else:
+            output = await asyncio.to_thread(self._function, *arguments)
+        if run.is_last and run.is_watched and isinstance(output, str) and output:
+            run.emit(TextCommitted(at=run.seconds, step=run.path, attempt=1, text=output))
+        return cast("Out", output)
+
+
+class _Decorator(Protocol):
+    @overload
+    def __call__(self, function: Callable[[I], Awaitable[O]], /) -> FunctionStage[I, O]: ...
+    @overload
+    def __call__(self, function: Callable[[I, Run], Awaitable[O]], /) -> FunctionStage[I, O]: ...
+    @overload
+    def __call__(self, function: Callable[[I], O], /) -> FunctionStage[I, O]: ...
+    @overload
+    def __call__(self, function: Callable[[I, Run], O], /) -> FunctionStage[I, O]: ...
+    def __call__(self, function: Any, /) -> Any: ...
+
+
+@overload
+def step(function: Callable[[I], Awaitable[O]], /) -> FunctionStage[I, O]: ...
+@overload
+def step(function: Callable[[I, Run], Awaitable[O]], /) -> FunctionStage[I, O]: ...
+@overload
+def step(function: Callable[[I], O], /) -> FunctionStage[I, O]: ...
+@overload
+def step(function: Callable[[I, Run], O], /) -> FunctionStage[I, O]: ...
+@overload
+def step(*, name: str) -> _Decorator: ...
+def step(function: Any = None, /, *, name: str | None = None) -> Any:
+    """Make a stage of a function.
+
+    Its types are read from its annotations. A second parameter annotated with ``Run`` is given the run, with
+    the outputs of earlier stages in ``run.outputs``. What it raises becomes a ``StageError``.
+
+    Example:
+        >>> @step
+        ... def shorten(text: str) -> str:
+        ...     return text[:100]
+
+    Args:
+        function: The function; left out when ``@step(name=...)`` is used.
+        name: Name of the stage; left out, the function's.
+
+    Raises:
+        DefinitionError: The function takes neither one value nor a value and the run.
+    """
+    if function is None:
+        return functools.partial(FunctionStage[Any, Any], name=name)
+    return FunctionStage[Any, Any](function, name)

@@ -1,0 +1,91 @@
+"""What a chain is handed: checked before anything is sent."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import pydantic
+from pydantic import ConfigDict, TypeAdapter
+
+from promptchain.errors import InputError
+from promptchain.fields import shown
+
+__all__ = ["InputType"]
+
+DEFAULT_MAX_BYTES = 4 * 1024 * 1024
+
+
+class InputType:
+    """The type of a chain's input.
+
+    Args:
+        form: The type; ``typing.Any`` where none is declared, which then means text.
+        max_bytes: Most bytes of UTF-8 that a text may have. The default is beyond every model's context window.
+    """
+
+    def __init__(self, form: Any, max_bytes: int) -> None:
+        self.form = str if form is Any or form is object else form
+        self._max_bytes = max_bytes
+
+    def accept(self, value: object) -> None:
+        """See that a run can begin with ``value``.
+
+        Raises:
+            InputError: It cannot.
+        """
+        if isinstance(value, str):
+            self._accept_text(value)
+        if self.form is str:
+            if not isinstance(value, str):
+                raise InputError(
+                    f"the chain takes text, not {type(value).__name__}; "
+                    "declare what it takes with input= on its first step."
+                )
+            return
+        try:
+            self._adapter.validate_python(value, strict=True)
+        except pydantic.ValidationError as error:
+            raise InputError(f"the chain takes {shown(self.form)}: {_first(error)}") from error
+
+    def read(self, text: str) -> Any:
+        """The input that ``text`` stands for: itself, or JSON for a chain that takes something else.
+
+        Raises:
+            InputError: The text is not JSON, or not of the type.
+        """
+        if self.form is str:
+            return text
+        try:
+            return self._adapter.validate_json(text)
+        except pydantic.ValidationError as error:
+            raise InputError(f"the chain takes {shown(self.form)} as JSON: {_first(error)}") from error
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        try:
+            return TypeAdapter(self.form)
+        except pydantic.errors.PydanticSchemaGenerationError:  # a class that pydantic can only recognise
+            return TypeAdapter(self.form, config=ConfigDict(arbitrary_types_allowed=True))
+
+    def _accept_text(self, text: str) -> None:
+        if not text.strip():
+            raise InputError("the input is empty: say what the chain is to work on.")
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the input holds half of a surrogate pair at character {error.start}, which is no text; "
+                "read it as UTF-8, with errors='replace' if need be."
+            ) from None
+        if size > self._max_bytes:
+            raise InputError(
+                f"the input is {size:,} bytes, and this chain takes {self._max_bytes:,} at most: "
+                "split it, or raise max_input_bytes."
+            )
+
+
+def _first(error: pydantic.ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(map(str, problem["loc"]))
+    return f"{place}: {problem['msg']}" if place else problem["msg"]

@@ -1,0 +1,106 @@
+"""The meter: a model whose every request ends up in the ledger of a run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from promptchain.errors import ConfigurationError, DefinitionError, ModelError
+from promptchain.events import AttemptFinished, AttemptStarted
+from promptchain.ledger import Attempt
+from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
+from promptchain.models.base import Model
+from promptchain.run import Run
+from promptchain.usage import Usage
+
+__all__ = ["Metered"]
+
+
+class Metered:
+    """Wraps a model; each call of ``stream`` is one attempt of the run's current step.
+
+    It stands innermost, next to the model itself, so that whatever is wrapped around it (retries, fallbacks)
+    cannot send a request that is not recorded.
+    """
+
+    def __init__(self, model: Model, run: Run) -> None:
+        self._model = model
+        self._run = run
+
+    @property
+    def name(self) -> str:
+        """The model's own name."""
+        return self._model.name
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Pass on what the model yields, and record the attempt when it ends, in whichever way."""
+        run = self._run
+        run.attempt += 1
+        number = run.attempt
+        run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=number, model=self.name))
+        started, began = time.time(), time.perf_counter()
+        opening: ReplyStarted | None = None
+        closing: ReplyFinished | None = None
+        first_text: float | None = None
+        failure: BaseException | None = None
+        try:
+            async with aclosing(self._model.stream(request)) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        if first_text is None:
+                            first_text = time.perf_counter() - began
+                    elif isinstance(event, ReplyStarted):
+                        opening = event
+                    elif isinstance(event, ReplyFinished):
+                        closing = event
+                    yield event
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            if not isinstance(failure, ConfigurationError | DefinitionError):  # else nothing was sent
+                usage, estimated = _settled(request, opening, closing, failure)
+                attempt = Attempt(
+                    step=run.path,
+                    number=number,
+                    model=self.name,
+                    usage=usage,
+                    estimated=estimated,
+                    started=started,
+                    seconds=time.perf_counter() - began,
+                    first_text=first_text,
+                    stop_reason=closing.stop_reason if closing else None,
+                    error=None if closing else _told(failure),
+                    request_id=(opening and opening.request_id) or getattr(failure, "request_id", None),
+                    prices=run.execution.prices,
+                )
+                run.ledger.record(attempt)
+                run.emit(AttemptFinished(at=run.seconds, step=run.path, record=attempt))
+
+
+def _settled(
+    request: ModelRequest,
+    opening: ReplyStarted | None,
+    closing: ReplyFinished | None,
+    failure: BaseException | None,
+) -> tuple[Usage, bool]:
+    """Tokens of an attempt, and whether they are only an upper bound."""
+    if closing is not None:
+        return closing.usage, False
+    if opening is not None:
+        # The input was reported. Of the output only the API knows how much it wrote before it noticed.
+        known = opening.usage
+        return known + Usage(output_tokens=request.max_tokens - known.output_tokens), True
+    if isinstance(failure, ModelError) and not failure.billable:
+        return Usage(), False
+    return Usage(input_tokens=request.input_bound(), output_tokens=request.max_tokens), True
+
+
+def _told(failure: BaseException | None) -> str:
+    match failure:
+        case None | GeneratorExit() | asyncio.CancelledError():
+            return "cancelled"
+        case _:
+            return f"{type(failure).__name__}: {failure}"

@@ -1,0 +1,159 @@
+"""What the SDK and its transports raise, as our errors. Imported only where the SDK is."""
+
+from __future__ import annotations
+
+import email.utils
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+import anthropic
+import httpx2
+
+from promptchain.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BillingError,
+    ConflictError,
+    IncompleteReplyError,
+    MalformedReplyError,
+    MissingKeyError,
+    ModelConnectionError,
+    ModelError,
+    ModelNotFoundError,
+    ModelStatusError,
+    ModelTimeoutError,
+    OverloadedError,
+    PermissionDeniedError,
+    PromptChainError,
+    RateLimitError,
+    ServerError,
+    nearest,
+)
+from promptchain.models.catalog import KNOWN_MODELS
+from promptchain.models.wire import ERROR_TYPES
+
+_STATUSES: dict[int, type[ModelStatusError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: BillingError,
+    403: PermissionDeniedError,
+    404: ModelNotFoundError,
+    409: ConflictError,
+    412: BadRequestError,
+    413: BadRequestError,
+    422: BadRequestError,
+    429: RateLimitError,
+    431: BadRequestError,
+    529: OverloadedError,
+}
+
+_ADVICE: dict[type[ModelStatusError], str] = {
+    AuthenticationError: "check ANTHROPIC_API_KEY",
+    BillingError: "check the account's balance",
+    PermissionDeniedError: "the key may not use this model or feature",
+}
+
+
+def translated(error: Exception, *, model: str, replying: bool) -> PromptChainError:
+    """Our error for one of the SDK's or the transport's.
+
+    Args:
+        error: What was raised. The caller chains it as ``__cause__``.
+        model: The model that was asked, for the message.
+        replying: Whether the reply had begun.
+    """
+    match error:
+        case anthropic.APIStatusError():
+            return _status(error, model)
+        case anthropic.APITimeoutError() | httpx2.TimeoutException():
+            return ModelTimeoutError(
+                "the API sent nothing for too long" if _was_sent(error) else "no connection in time",
+                billable=_was_sent(error),
+            )
+        case (
+            anthropic.APIResponseValidationError()
+            | anthropic.APIWebhookValidationError()
+            | httpx2.DecodingError()
+        ):
+            return MalformedReplyError(f"the API's reply cannot be read: {error}")
+        case httpx2.TransportError() if replying:
+            return IncompleteReplyError(f"the connection broke in the middle of the reply: {_cause(error)}")
+        case anthropic.APIConnectionError() | httpx2.TransportError():
+            return ModelConnectionError(
+                f"the connection to the API failed: {_cause(error)}", billable=_was_sent(error)
+            )
+        case anthropic.CredentialsError():
+            return MissingKeyError(f"the credentials for the API cannot be loaded: {error}")
+        case _:
+            return ModelError(f"the request failed: {type(error).__name__}: {error}")
+
+
+def _status(error: anthropic.APIStatusError, model: str) -> PromptChainError:
+    status = error.status_code
+    message = error.api_message or error.message
+    if status == 408:  # the API waited too long for the request
+        return ModelTimeoutError(f"the API timed out: {message}", request_id=error.request_id, billable=False)
+    if status == 499:  # the API saw us leave
+        return ModelConnectionError(
+            f"the API saw the connection close: {message}", request_id=error.request_id
+        )
+    kind = _STATUSES.get(status)
+    if kind is None:
+        by_type = ERROR_TYPES.get(str(error.type)) if status < 400 else None
+        kind = by_type or (ServerError if status >= 500 else ModelStatusError)
+    hint = _ADVICE.get(kind, "")
+    if kind is ModelNotFoundError:
+        hint = f"is {model!r} the name of a model?{nearest(model, KNOWN_MODELS)}"
+    headers = error.response.headers
+    should_retry = headers.get("x-should-retry")
+    return kind(
+        f"the API answered {status}: {message}" + (f" ({hint})" if hint else ""),
+        status=status,
+        type=str(error.type) if error.type else None,
+        retry_after=retry_after(headers),
+        should_retry=None if should_retry is None else should_retry == "true",
+        request_id=error.request_id,
+        billable=status < 400,
+    )
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from ``retry-after-ms`` or ``retry-after`` (seconds or a date), or ``None``."""
+    for name, unit in (("retry-after-ms", 1_000), ("retry-after", 1)):
+        try:
+            return max(0.0, float(headers[name]) / unit)
+        except (KeyError, ValueError):
+            continue
+    try:
+        date = email.utils.parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    return max(0.0, date.timestamp() - time.time())
+
+
+def _was_sent(error: BaseException) -> bool:
+    """Whether the request may have reached the API: ``False`` only when no connection was made."""
+    causes = tuple(_chain(error))
+    unmade: tuple[type[BaseException], ...] = (
+        httpx2.ConnectError,
+        httpx2.ConnectTimeout,
+        httpx2.PoolTimeout,
+        httpx2.UnsupportedProtocol,
+    )
+    aiohttp = sys.modules.get("aiohttp")
+    if aiohttp is not None and any(isinstance(cause, aiohttp.ClientError) for cause in causes):
+        # Its transport calls every broken connection a failure to connect; what it was stands behind it.
+        unmade = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL)
+    return not any(isinstance(cause, unmade) for cause in causes)
+
+
+def _cause(error: BaseException) -> str:
+    last = tuple(_chain(error))[-1]
+    return str(last) or type(last).__name__
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__

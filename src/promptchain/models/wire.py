@@ -1,0 +1,232 @@
+"""The Messages API's stream, sans-IO: the data of its events becomes model events.
+
+The SDK builds a typed object for every delta, which is most of what streaming costs it. Here one small struct
+is decoded an event, and the text of one network read becomes one ``TextDelta`` (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from promptchain.errors import (
+    AuthenticationError,
+    BadRequestError,
+    BillingError,
+    IncompleteReplyError,
+    MalformedReplyError,
+    ModelNotFoundError,
+    ModelStatusError,
+    OverloadedError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+)
+from promptchain.messages import ModelEvent, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
+from promptchain.models.sse import EventDecoder
+from promptchain.usage import Usage
+
+ERROR_TYPES: dict[str, type[ModelStatusError]] = {
+    "invalid_request_error": BadRequestError,
+    "request_too_large": BadRequestError,
+    "authentication_error": AuthenticationError,
+    "billing_error": BillingError,
+    "permission_error": PermissionDeniedError,
+    "not_found_error": ModelNotFoundError,
+    "rate_limit_error": RateLimitError,
+    "timeout_error": ServerError,
+    "api_error": ServerError,
+    "overloaded_error": OverloadedError,
+}
+"""The API's error types and ours; an unknown one is a ``ServerError``."""
+
+
+class _CacheCreation(msgspec.Struct):
+    ephemeral_1h_input_tokens: int = 0
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+
+
+class _Message(msgspec.Struct):
+    id: str = ""
+    model: str = ""
+    usage: _Usage | None = None
+
+
+class _Block(msgspec.Struct):
+    text: str = ""
+    thinking: str = ""
+
+
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    stop_reason: str | None = None
+    stop_details: dict[str, Any] | None = None
+
+
+class _Error(msgspec.Struct):
+    type: str = "api_error"
+    message: str = ""
+
+
+class _Event(msgspec.Struct):
+    type: str
+    delta: _Delta | None = None
+    message: _Message | None = None
+    content_block: _Block | None = None
+    usage: _Usage | None = None
+    error: _Error | None = None
+
+
+class _AnyEvent(msgspec.Struct):
+    type: str
+
+
+_KNOWN = {
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "message_delta",
+    "message_stop",
+    "error",
+}
+_decode = msgspec.json.Decoder(_Event).decode
+_decode_type = msgspec.json.Decoder(_AnyEvent).decode
+
+
+class ReplyDecoder:
+    """Turns the bytes of one streamed reply into model events.
+
+    Unknown events, blocks and deltas (citations, signatures, what comes tomorrow) are passed over.
+    """
+
+    def __init__(self, request_id: str | None = None) -> None:
+        self._events = EventDecoder()
+        self._request_id = request_id
+        self._usage = Usage()
+        self._started = False
+        self._stop_reason: str | None = None
+        self._stop_details: dict[str, Any] = {}
+        self.complete = False
+
+    def feed(self, chunk: bytes) -> Iterator[ModelEvent]:
+        """Yield what ``chunk`` completes; text is joined as far as nothing else stands in between.
+
+        Raises:
+            ModelStatusError: The API reports an error inside the stream.
+            MalformedReplyError: What came is not the Messages API's language.
+        """
+        text = ""
+        try:
+            for data in self._events.feed(chunk):
+                event = self._parse(data)
+                if event is None or self.complete:
+                    continue
+                if event.type == "content_block_delta" and event.delta is not None and event.delta.text:
+                    text += event.delta.text
+                    continue
+                other = self._handle(event)
+                if other is None:
+                    continue
+                if text:
+                    yield TextDelta(text)
+                    text = ""
+                yield other
+        except Exception:
+            # What arrived before the failure was received and is passed on before it.
+            if text:
+                yield TextDelta(text)
+            raise
+        if text:
+            yield TextDelta(text)
+
+    def finish(self) -> None:
+        """Say that the stream has ended.
+
+        Raises:
+            IncompleteReplyError: The reply had not.
+        """
+        if not self.complete:
+            where = "after it began" if self._started else "before it began"
+            raise IncompleteReplyError(
+                f"the API's stream ended {where}, without a stop reason; ask again",
+                request_id=self._request_id,
+            )
+
+    def _parse(self, data: bytes) -> _Event | None:
+        try:
+            return _decode(data)
+        except msgspec.DecodeError as error:
+            # An unknown event may use the names above for something else.
+            try:
+                unknown = _decode_type(data).type not in _KNOWN
+            except msgspec.DecodeError:
+                unknown = False
+            if unknown:
+                return None
+            raise MalformedReplyError(
+                f"the API sent an event that cannot be read ({error}); is a proxy in between?",
+                request_id=self._request_id,
+            ) from error
+
+    def _handle(self, event: _Event) -> ModelEvent | None:
+        match event.type:
+            case "content_block_delta" if event.delta and event.delta.thinking:
+                return ThinkingDelta(event.delta.thinking)
+            case "content_block_start" if event.content_block and event.content_block.text:
+                return TextDelta(event.content_block.text)
+            case "content_block_start" if event.content_block and event.content_block.thinking:
+                return ThinkingDelta(event.content_block.thinking)
+            case "message_start" if event.message:
+                self._started = True
+                self._usage = _merged(self._usage, event.message.usage)
+                return ReplyStarted(event.message.id, event.message.model, self._usage, self._request_id)
+            case "message_delta":
+                self._usage = _merged(self._usage, event.usage)
+                if event.delta:
+                    self._stop_reason = event.delta.stop_reason or self._stop_reason
+                    self._stop_details = event.delta.stop_details or self._stop_details
+            case "message_stop" if self._started and self._stop_reason:
+                self.complete = True
+                return ReplyFinished(self._stop_reason, self._usage, self._stop_details)
+            case "error":
+                error = event.error or _Error()
+                raise ERROR_TYPES.get(error.type, ServerError)(
+                    f"the API broke off its reply: {error.message or error.type} ({error.type})",
+                    type=error.type,
+                    request_id=self._request_id,
+                    billable=True,
+                )
+            case _:
+                pass
+        return None
+
+
+def _merged(known: Usage, reported: _Usage | None) -> Usage:
+    """``known`` with what is ``reported`` put over it: the API's counts are cumulative."""
+    if reported is None:
+        return known
+    one_hour = known.cache_creation_1h_input_tokens
+    if reported.cache_creation is not None:
+        one_hour = reported.cache_creation.ephemeral_1h_input_tokens
+    return Usage(
+        known.input_tokens if reported.input_tokens is None else reported.input_tokens,
+        known.output_tokens if reported.output_tokens is None else reported.output_tokens,
+        known.cache_read_input_tokens
+        if reported.cache_read_input_tokens is None
+        else reported.cache_read_input_tokens,
+        known.cache_creation_input_tokens
+        if reported.cache_creation_input_tokens is None
+        else reported.cache_creation_input_tokens,
+        one_hour,
+    )

@@ -1,0 +1,118 @@
+"""Output types: what a step's reply must be, as a JSON Schema for the API and as validation afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, cast
+
+import pydantic
+from pydantic import TypeAdapter
+from pydantic.errors import (
+    PydanticInvalidForJsonSchema,
+    PydanticSchemaGenerationError,
+    PydanticUndefinedAnnotation,
+)
+from typing_extensions import TypeForm, TypeVar
+
+from promptchain.errors import OutputError, OutputTypeError
+from promptchain.fields import shown
+
+__all__ = ["OutputType"]
+
+T = TypeVar("T")
+
+
+class OutputType(Generic[T]):
+    """The type of a step's output.
+
+    Args:
+        form: ``str`` for text, or anything pydantic can describe: a model, a dataclass, a ``TypedDict``, a
+            ``Literal``, a union, ``list[Model]``.
+
+    Attributes:
+        form: As given.
+        schema: Its JSON Schema, or ``None`` for text.
+
+    Raises:
+        OutputTypeError: It has no JSON Schema, or one that structured outputs cannot express.
+    """
+
+    __slots__ = ("_adapter", "form", "schema")
+
+    def __init__(self, form: TypeForm[T]) -> None:
+        self.form = form
+        self.schema: Mapping[str, Any] | None = None
+        self._adapter: TypeAdapter[T] | None = None
+        if form is str:
+            return
+        try:
+            self._adapter = TypeAdapter(cast("Any", form))
+            self.schema = self._adapter.json_schema()
+        except (
+            PydanticSchemaGenerationError,
+            PydanticInvalidForJsonSchema,
+            PydanticUndefinedAnnotation,
+            pydantic.PydanticUserError,
+        ) as error:
+            raise OutputTypeError(
+                f"{shown(form)} cannot be an output type, as it has no JSON Schema: "
+                f"{str(error).splitlines()[0]} "
+                "Use a pydantic model, a dataclass, a Literal, a list of these, or str."
+            ) from error
+        for path, problem in _inexpressible(self.schema):
+            raise OutputTypeError(f"{shown(form)} cannot be an output type: {path or 'it'} {problem}")
+
+    def parse(self, reply: str) -> T:
+        """The value that a reply stands for, validated.
+
+        Raises:
+            OutputError: The reply is empty, is not JSON, or does not validate.
+        """
+        if not reply.strip():
+            raise OutputError("the model's reply is empty.", reply=reply)
+        if self._adapter is None:
+            return cast("T", reply)
+        try:
+            return self._adapter.validate_json(reply)
+        except pydantic.ValidationError as error:
+            errors = error.errors(include_url=False, include_context=False)
+            raise OutputError(
+                f"the model's reply is not a valid {shown(self.form)}: {_summary(errors)}",
+                reply=reply,
+                errors=cast("list[Mapping[str, Any]]", errors),
+            ) from error
+
+
+def _summary(errors: list[Any]) -> str:
+    told = [f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}" for e in errors[:3]]
+    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
+    return "; ".join(told) + more
+
+
+def _inexpressible(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Places that structured outputs would silently empty or that the SDK refuses to send.
+
+    Every object of a structured output is closed (``additionalProperties: false``), so a mapping with free
+    keys could only ever come back empty; and a value of any type has no schema to ask for.
+    """
+    for name, definition in schema.get("$defs", {}).items():
+        yield from _inexpressible(definition, name)
+    if "$ref" in schema:
+        return
+    variants = [variant for key in ("anyOf", "oneOf", "allOf") for variant in schema.get(key, ())]
+    for variant in variants:
+        yield from _inexpressible(variant, path)
+    if not variants and not {"type", "enum", "const"} & schema.keys():
+        yield path, "can be anything, which has no schema. Declare its type."
+    if schema.get("type") == "object" and schema.get("additionalProperties", False) is not False:
+        yield (
+            path,
+            "is a mapping with free keys, which structured outputs cannot return. Use a list of pairs.",
+        )
+    for name, field in schema.get("properties", {}).items():
+        yield from _inexpressible(field, f"{path}.{name}" if path else name)
+    if isinstance(items := schema.get("items"), dict):
+        yield from _inexpressible(cast("dict[str, Any]", items), f"{path}[]")
+    elif schema.get("type") == "array":
+        problem = "is a tuple" if "prefixItems" in schema else "is a list of anything"
+        yield path, f"{problem}, which structured outputs cannot return. Use list[...] of a declared type."

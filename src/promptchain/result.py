@@ -1,0 +1,148 @@
+"""What a run gives back: the output, and how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Generic
+
+import pydantic_core
+from typing_extensions import TypeVar
+
+from promptchain.errors import PromptChainError
+from promptchain.ledger import Ledger
+from promptchain.usage import Usage
+
+if TYPE_CHECKING:
+    from promptchain.stage import Stage
+
+__all__ = ["Result", "StepResult"]
+
+Out_co = TypeVar("Out_co", covariant=True, default=Any)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepResult(Generic[Out_co]):
+    """What one stage of a chain did.
+
+    Attributes:
+        name: The stage's name.
+        path: Its path in the run: ``"draft/polish"`` for a stage of a chain that is itself a stage.
+        output: What it gave, validated.
+        seconds: How long it took.
+        prompt_hash: SHA-256 of its prompt template in UTF-8, as ``sha256sum`` shows it for a prompt file;
+            ``None`` for a stage that has no prompt.
+        system_hash: The same of its system prompt.
+        steps: The stages within it, by name; empty for a single step.
+        run_ledger: Every attempt of the whole run, of which ``ledger`` is this stage's part.
+    """
+
+    name: str
+    path: str
+    output: Out_co
+    seconds: float
+    prompt_hash: str | None = None
+    system_hash: str | None = None
+    steps: Mapping[str, StepResult] = field(default_factory=dict[str, "StepResult"])
+    run_ledger: Ledger = field(default_factory=Ledger, repr=False)
+    stage: Stage[Any, Any] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The attempts of this stage and of those within it."""
+        return self.run_ledger.of(self.path)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all its attempts."""
+        return self.ledger.usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """USD of all its attempts, or ``None`` where a price is not known."""
+        return self.ledger.cost
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """JSON-ready values."""
+        return {
+            "name": self.name,
+            "path": self.path,
+            "output": _jsonable(self.output),
+            "seconds": round(self.seconds, 6),
+            "usage": self.usage.as_dict(),
+            "cost": None if self.cost is None else str(self.cost),
+            "prompt_hash": self.prompt_hash,
+            "system_hash": self.system_hash,
+            "steps": {name: step.as_dict() for name, step in self.steps.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result(Generic[Out_co]):
+    """What a run gave.
+
+    ``result[stage]`` is the typed way to a stage's part, ``result.steps["name"]`` the way by name.
+
+    Attributes:
+        output: The last step's output.
+        steps: What each stage did, by name, in the order in which they ran.
+        ledger: Every attempt, the failed ones too.
+        chain: Name of the chain.
+        run_id: Id of the run.
+        request_id: The caller's id, or the run's where the caller gave none.
+        seconds: How long the run took.
+    """
+
+    output: Out_co
+    steps: Mapping[str, StepResult]
+    ledger: Ledger
+    chain: str
+    run_id: str
+    request_id: str
+    seconds: float
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the whole run."""
+        return self.ledger.usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """USD of the whole run, or ``None`` where a price is not known."""
+        return self.ledger.cost
+
+    def __getitem__(self, stage: Stage[Any, T]) -> StepResult[T]:
+        for step in _all(self.steps):
+            if step.stage is stage:
+                return step
+        raise PromptChainError(
+            f"the stage {stage.name!r} has no part in this result of the chain {self.chain!r}; "
+            f"it has: {', '.join(step.path for step in _all(self.steps))}."
+        )
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The whole result as JSON-ready values; costs are strings, so that no digit is lost."""
+        return {
+            "output": _jsonable(self.output),
+            "chain": self.chain,
+            "run_id": self.run_id,
+            "request_id": self.request_id,
+            "seconds": round(self.seconds, 6),
+            "usage": self.usage.as_dict(),
+            "cost": None if self.cost is None else str(self.cost),
+            "estimated": self.ledger.estimated,
+            "steps": {name: step.as_dict() for name, step in self.steps.items()},
+            "ledger": [attempt.as_dict() for attempt in self.ledger],
+        }
+
+
+def _all(steps: Mapping[str, StepResult]) -> Iterator[StepResult]:
+    for step in steps.values():
+        yield step
+        yield from _all(step.steps)
+
+
+def _jsonable(value: object) -> Any:
+    return pydantic_core.to_jsonable_python(value, fallback=repr)

@@ -1,0 +1,203 @@
+"""A run: one execution of a chain, as the stages in it see it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+import warnings
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from promptchain.errors import InputError
+from promptchain.events import Event, Reader
+from promptchain.ledger import Ledger
+from promptchain.messages import Effort
+from promptchain.models.base import Model
+from promptchain.pricing import PriceBook
+from promptchain.result import StepResult
+
+__all__ = ["Defaults", "Run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What a chain says for the steps that do not say it themselves; ``None`` is not said."""
+
+    model: Model | None = None
+    max_tokens: int | None = None
+    effort: Effort | None = None
+    thinking: Mapping[str, Any] | None = None
+
+    def over(self, outer: Defaults) -> Defaults:
+        """These, and where nothing is said those of the chain around."""
+        return Defaults(
+            model=self.model or outer.model,
+            max_tokens=self.max_tokens or outer.max_tokens,
+            effort=self.effort or outer.effort,
+            thinking=self.thinking or outer.thinking,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Execution:
+    """What all stages of a run share."""
+
+    id: str
+    request_id: str
+    ledger: Ledger
+    readers: tuple[Reader, ...]
+    prices: PriceBook | None
+    model: Model | None
+    room: Callable[[], Awaitable[None]] | None
+    began: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the templates of one chain can name: its input and the results of its stages until now."""
+
+    input: object
+    results: dict[str, StepResult]
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One execution, seen from one stage of it.
+
+    A function stage that takes a second parameter annotated with ``Run`` is given this.
+
+    Attributes:
+        path: Path of the stage: its name, behind the names of the chains around it (``"draft/polish"``).
+        is_last: Whether the text of this stage is the answer of the whole run.
+        previous: What the stage was handed.
+        attempt: How many requests the stage has sent.
+    """
+
+    execution: Execution
+    scope: Scope
+    defaults: Defaults
+    path: str = ""
+    is_last: bool = True
+    previous: object = None
+    attempt: int = 0
+    prompt_hash: str | None = None
+    system_hash: str | None = None
+    inner: Mapping[str, StepResult] = field(default_factory=dict[str, StepResult])
+
+    @classmethod
+    def begin(
+        cls,
+        value: object,
+        *,
+        request_id: str | None = None,
+        readers: Sequence[Reader] = (),
+        prices: PriceBook | None = None,
+        model: Model | None = None,
+        ledger: Ledger | None = None,
+        room: Callable[[], Awaitable[None]] | None = None,
+    ) -> Run:
+        """A new run of a chain that is handed ``value``.
+
+        Args:
+            value: The input.
+            request_id: The caller's id for it; left out, the run's own.
+            readers: Called with each event.
+            prices: The caller's own prices.
+            model: Asked instead of every model that the chain names.
+            ledger: Where the attempts go; left out, a new one.
+            room: Awaited after each piece of text, so that a slow reader slows the run.
+
+        Raises:
+            InputError: The request id is not printable ASCII of 1 to 128 characters.
+        """
+        if request_id is not None and not (
+            0 < len(request_id) <= 128 and request_id.isascii() and request_id.isprintable()
+        ):
+            raise InputError(
+                f"a request id is 1 to 128 printable ASCII characters, not {request_id[:140]!r}; "
+                "leave it out to have one made."
+            )
+        run_id = f"run_{uuid.uuid4().hex}"
+        execution = Execution(
+            id=run_id,
+            request_id=request_id or run_id,
+            ledger=Ledger() if ledger is None else ledger,
+            readers=tuple(readers),
+            prices=prices,
+            model=model,
+            room=room,
+            began=time.perf_counter(),
+        )
+        return cls(execution=execution, scope=Scope(value, {}), defaults=Defaults(), previous=value)
+
+    @property
+    def id(self) -> str:
+        """Id of the run."""
+        return self.execution.id
+
+    @property
+    def request_id(self) -> str:
+        """The caller's id, or the run's where the caller gave none."""
+        return self.execution.request_id
+
+    @property
+    def ledger(self) -> Ledger:
+        """Every attempt until now."""
+        return self.execution.ledger
+
+    @property
+    def input(self) -> object:
+        """What the chain that holds this stage was handed."""
+        return self.scope.input
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        """Outputs of the earlier stages of the chain that holds this one, by name."""
+        return {name: step.output for name, step in self.scope.results.items()}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return time.perf_counter() - self.execution.began
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody reads the events."""
+        return bool(self.execution.readers)
+
+    def lookup(self, name: str) -> object:
+        """The value of a template's name, which was checked when the chain was built."""
+        if name == "input":
+            return self.scope.input
+        if name == "previous":
+            return self.previous
+        return self.scope.results[name].output
+
+    def emit(self, event: Event) -> None:
+        """Tell every reader. One that raises is warned about and does not harm the run."""
+        for reader in self.execution.readers:
+            try:
+                reader(event)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the run is worth more
+                warnings.warn(
+                    f"a reader of events failed on {type(event).__name__}: {error!r}",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+
+    def at(self, name: str, value: object, *, is_last: bool) -> Run:
+        """This run, seen from the stage ``name`` that is handed ``value``."""
+        path = f"{self.path}/{name}" if self.path else name
+        return Run(
+            execution=self.execution,
+            scope=self.scope,
+            defaults=self.defaults,
+            path=path,
+            is_last=self.is_last and is_last,
+            previous=value,
+        )
+
+    def within(self, value: object, defaults: Defaults) -> Run:
+        """This run, seen from inside a chain that is handed ``value``: names start anew."""
+        return replace(self, scope=Scope(value, {}), defaults=defaults.over(self.defaults))

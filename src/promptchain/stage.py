@@ -1,0 +1,173 @@
+"""Stages: what a chain is made of, and how one follows another."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Generic, cast
+
+from typing_extensions import TypeVar
+
+from promptchain.errors import DefinitionError, LinkError, PromptChainError, StageError
+from promptchain.events import StepFailed, StepFinished, StepStarted
+from promptchain.fields import fits, shown
+from promptchain.result import StepResult
+from promptchain.run import Run
+
+__all__ = ["Pipeline", "Stage"]
+
+In = TypeVar("In", contravariant=True, default=object)  # noqa: PLC0105 - read in every signature
+Out = TypeVar("Out", covariant=True, default=str)  # noqa: PLC0105
+T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_RESERVED: Final = frozenset({"input", "previous", "conversation"})
+
+
+class Stage(Generic[In, Out]):
+    """One stage of a chain: a name, and an asynchronous function of a value and the run.
+
+    Attributes:
+        name: Its name, unique in the chain that holds it.
+        input_type: Type it takes; ``typing.Any`` where none is declared.
+        output_type: Type it gives; ``typing.Any`` where none is declared.
+    """
+
+    input_type: Any = Any
+    output_type: Any = Any
+
+    def __init__(self, name: str) -> None:
+        if not _NAME.fullmatch(str(name)):
+            raise DefinitionError(
+                f"{name!r} cannot be a name: use a letter, then letters, digits, '_' or '-', 64 at most."
+            )
+        if name in _RESERVED:
+            raise DefinitionError(f"{name!r} cannot be a name, as prompts use {{{name}}} for something else.")
+        self.name = name
+
+    async def execute(self, value: In, run: Run) -> Out:
+        """Do the work.
+
+        Args:
+            value: What the stage before gave, or the chain's input.
+            run: The run, seen from this stage.
+        """
+        raise NotImplementedError
+
+    def parts(self) -> Iterator[Stage[Any, Any]]:
+        """The stages that run one after another when this one runs; itself, unless it is a pipeline."""
+        yield self
+
+    def check(self, names: Mapping[str, Any]) -> None:
+        """See that the stage can work where it stands. Called when a chain is built.
+
+        Args:
+            names: What its prompts can name, and the types: ``input``, ``previous`` and earlier stages.
+
+        Raises:
+            DefinitionError: It cannot.
+        """
+
+    def without_model(self) -> Iterator[str]:
+        """Names of the steps within it for which no model is named."""
+        return iter(())
+
+    def __or__(self, other: Stage[Out, T]) -> Pipeline[In, T]:
+        """This stage, then ``other``.
+
+        Raises:
+            LinkError: What this one gives is surely not what ``other`` takes.
+        """
+        if not isinstance(other, Stage):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return NotImplemented
+        return Pipeline((*self.parts(), *other.parts()))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
+
+class Pipeline(Stage[In, Out]):
+    """Stages one after another, as ``|`` makes them. Pipelines of pipelines are flat.
+
+    Raises:
+        LinkError: Two neighbours surely do not fit.
+        DefinitionError: Two stages have the same name.
+    """
+
+    def __init__(self, stages: tuple[Stage[Any, Any], ...]) -> None:
+        super().__init__("-".join(stage.name for stage in stages)[:64].rstrip("-"))
+        self._stages = stages
+        for index, stage in enumerate(stages):
+            if stage.name in {earlier.name for earlier in stages[:index]}:
+                raise DefinitionError(
+                    f"two stages are named {stage.name!r}: give each its own name, as prompts and results go by it."
+                )
+        for before, after in itertools.pairwise(stages):
+            if not fits(before.output_type, after.input_type):
+                raise LinkError(
+                    f"{before.name!r} gives {shown(before.output_type)}, but {after.name!r}, which follows it, "
+                    f"takes {shown(after.input_type)}: change one of them, or put a function stage in between."
+                )
+        self.input_type = stages[0].input_type
+        self.output_type = stages[-1].output_type
+
+    def parts(self) -> Iterator[Stage[Any, Any]]:
+        """The stages in order."""
+        yield from self._stages
+
+    def check(self, names: Mapping[str, Any]) -> None:
+        """See that each stage can work where it stands."""
+        known = dict(names)
+        for stage in self._stages:
+            try:
+                stage.check(known)
+            except DefinitionError as error:
+                raise error.locate(step=stage.name) from error.__cause__
+            known[stage.name] = known["previous"] = stage.output_type
+
+    def without_model(self) -> Iterator[str]:
+        """Names of the steps for which no model is named."""
+        for stage in self._stages:
+            yield from stage.without_model()
+
+    async def execute(self, value: In, run: Run) -> Out:
+        """Run the stages in order, each on what the one before gave."""
+        current: Any = value
+        last = self._stages[-1]
+        for stage in self._stages:
+            current = await perform(stage, current, run, is_last=stage is last)
+        return cast("Out", current)
+
+
+async def perform(stage: Stage[In, Out], value: In, run: Run, *, is_last: bool) -> Out:
+    """Run one stage of a chain: say so, time it, keep its result, and tell an error where it happened."""
+    here = run.at(stage.name, value, is_last=is_last)
+    began = run.seconds
+    here.emit(StepStarted(at=began, step=here.path))
+    try:
+        output = await stage.execute(value, here)
+    except (Exception, asyncio.CancelledError) as error:
+        here.emit(StepFailed(at=run.seconds, step=here.path, error=error, seconds=run.seconds - began))
+        if isinstance(error, PromptChainError):
+            error.locate(step=here.path, run_id=run.id, ledger=run.ledger)
+            raise
+        if isinstance(error, asyncio.CancelledError):
+            raise
+        failure = StageError(f"raised {type(error).__name__}: {error}")
+        raise failure.locate(step=here.path, run_id=run.id, ledger=run.ledger) from error
+    seconds = run.seconds - began
+    run.scope.results[stage.name] = StepResult(
+        name=stage.name,
+        path=here.path,
+        output=output,
+        seconds=seconds,
+        prompt_hash=here.prompt_hash,
+        system_hash=here.system_hash,
+        steps=here.inner,
+        run_ledger=run.ledger,
+        stage=stage,
+    )
+    here.emit(StepFinished(at=run.seconds, step=here.path, output=output, seconds=seconds))
+    return output

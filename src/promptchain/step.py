@@ -1,0 +1,293 @@
+"""Steps: stages that ask a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, overload
+
+from typing_extensions import TypedDict, TypeForm, TypeVar, Unpack
+
+from promptchain.errors import (
+    ContextWindowError,
+    DefinitionError,
+    GateBlockedError,
+    IncompleteReplyError,
+    MaxTokensError,
+    RefusalError,
+    UnexpectedStopError,
+)
+from promptchain.events import GateJudged, TextCommitted, TextRetracted, TextTentative, Thinking
+from promptchain.gates import Gate
+from promptchain.messages import Effort, ModelRequest, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
+from promptchain.metered import Metered
+from promptchain.models import Model, model_named
+from promptchain.outputs import OutputType
+from promptchain.run import Run
+from promptchain.stage import In, Out, Stage
+from promptchain.templates import Prompt, Template
+
+__all__ = ["Step"]
+
+T = TypeVar("T")
+
+DEFAULT_MAX_TOKENS = 4_096
+
+
+class StepOptions(TypedDict, total=False):
+    """What else a step can say; what it leaves out comes from the chain."""
+
+    system: Prompt
+    model: str | Model
+    max_tokens: int
+    effort: Effort
+    thinking: Mapping[str, Any]
+    stop_sequences: Sequence[str]
+
+
+class Step(Stage[In, Out]):
+    """A stage that asks a model.
+
+    Args:
+        name: Name of the step: a letter, then letters, digits, ``_`` or ``-``.
+        prompt: What the model is asked, as text or as the path of a ``.md`` file. ``{input}`` is the chain's
+            input, ``{previous}`` what this step was handed, ``{name}`` and ``{name.field}`` the output of an
+            earlier step; ``{{`` and ``}}`` are literal braces.
+        input: Type that the step takes, for the type checker and for the check of what stands before it.
+            Left out, it takes anything.
+        output: Type of its output: ``str``, or anything pydantic can describe, which is then asked for as a
+            structured output and validated again.
+        gates: Checks that the output must pass, in order.
+        system: System prompt, with the same placeholders.
+        model: A name such as ``"claude-haiku-4-5"``, or a ``Model``.
+        max_tokens: Most tokens of the reply, thinking included (4,096 if the chain says nothing either).
+        effort: ``"low"`` to ``"max"``: how much work the model puts in.
+        thinking: The SDK's ``thinking`` argument.
+        stop_sequences: The reply ends before any of these.
+
+    Raises:
+        DefinitionError: Anything of this is wrong.
+    """
+
+    @overload
+    def __init__(
+        self: Step[object, str],
+        name: str,
+        *,
+        prompt: Prompt,
+        gates: Sequence[Gate[str]] = (),
+        **options: Unpack[StepOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Step[T, str],
+        name: str,
+        *,
+        prompt: Prompt,
+        input: TypeForm[T],
+        gates: Sequence[Gate[str]] = (),
+        **options: Unpack[StepOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        name: str,
+        *,
+        prompt: Prompt,
+        output: TypeForm[Out],
+        input: TypeForm[In] = ...,
+        gates: Sequence[Gate[Out]] = (),
+        **options: Unpack[StepOptions],
+    ) -> None: ...
+    def __init__(
+        self,
+        name: str,
+        *,
+        prompt: Prompt,
+        output: Any = str,
+        input: Any = Any,
+        gates: Sequence[Gate[Any]] = (),
+        **options: Unpack[StepOptions],
+    ) -> None:
+        super().__init__(name)
+        try:
+            self._prompt = Template(prompt)
+            self._system = Template(options["system"], "system prompt") if "system" in options else None
+            self._output: OutputType[Any] = OutputType(output)
+            self._model = _model(options.get("model"))
+            self._max_tokens = options.get("max_tokens")
+            if self._max_tokens is not None and self._max_tokens < 1:
+                raise DefinitionError(f"max_tokens is a number of tokens above 0, not {self._max_tokens!r}.")
+            if unknown := options.keys() - StepOptions.__annotations__.keys():
+                raise DefinitionError(f"a step takes no {', '.join(sorted(unknown))}.")
+        except DefinitionError as error:
+            raise error.locate(step=name) from error.__cause__
+        self._effort: Effort | None = options.get("effort")
+        self._thinking = options.get("thinking")
+        self._stop_sequences = tuple(options.get("stop_sequences", ()))
+        self._gates = tuple(gates)
+        self.input_type = input
+        self.output_type = output
+
+    def check(self, names: Mapping[str, Any]) -> None:
+        """See that every placeholder exists where the step stands."""
+        self._prompt.check(names)
+        if self._system is not None:
+            self._system.check(names)
+
+    def without_model(self) -> Iterator[str]:
+        """Its own name, when it names no model."""
+        if self._model is None:
+            yield self.name
+
+    async def execute(self, value: In, run: Run) -> Out:  # noqa: ARG002 - it is run.previous
+        """Ask the model, validate its reply, and pass it through the gates.
+
+        Raises:
+            ModelError: No complete reply came.
+            ReplyError: The reply cannot be the answer.
+            GateBlockedError: A gate rejected it.
+            GateCrashedError: A gate could not judge it.
+        """
+        run.prompt_hash = self._prompt.digest
+        run.system_hash = self._system.digest if self._system else None
+        model = run.execution.model or self._model or run.defaults.model
+        if model is None:
+            raise DefinitionError("no model is named, neither by the step nor by the chain.")
+        reply = _Reply(run, at_once=run.is_last and self.output_type is str and not self._gates)
+        try:
+            await reply.receive(Metered(model, run), self._request(run))
+            output: Out = self._output.parse(reply.text)
+            await _pass(self._gates, output, run)
+        except BaseException as error:
+            reply.retract(str(error) or type(error).__name__)
+            raise
+        reply.commit()
+        return output
+
+    def _request(self, run: Run) -> ModelRequest:
+        defaults = run.defaults
+        return ModelRequest(
+            messages=({"role": "user", "content": self._prompt.render(run.lookup)},),
+            system=self._system.render(run.lookup) if self._system else None,
+            max_tokens=self._max_tokens or defaults.max_tokens or DEFAULT_MAX_TOKENS,
+            output_schema=self._output.schema,
+            effort=self._effort or defaults.effort,
+            thinking=self._thinking or defaults.thinking,
+            stop_sequences=self._stop_sequences,
+            request_id=run.request_id,
+        )
+
+
+class _Reply:
+    """The text of a reply as it arrives: tentative until it is committed or retracted."""
+
+    __slots__ = ("_at_once", "_run", "_tentative", "text")
+
+    def __init__(self, run: Run, *, at_once: bool) -> None:
+        self._run = run
+        self._at_once = at_once
+        self._tentative = False
+        self.text = ""
+
+    async def receive(self, model: Metered, request: ModelRequest) -> None:
+        """Take in the whole reply.
+
+        Raises:
+            ModelError: No complete reply came.
+            ReplyError: The model stopped for a reason that makes the reply no answer.
+        """
+        run = self._run
+        kind = TextCommitted if self._at_once else TextTentative
+        pieces: list[str] = []
+        started: ReplyStarted | None = None
+        async with aclosing(model.stream(request)) as events:
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        pieces.append(text)
+                        if run.is_watched:
+                            run.emit(kind(at=run.seconds, step=run.path, attempt=run.attempt, text=text))
+                            self._tentative = not self._at_once
+                        if run.execution.room is not None:
+                            await run.execution.room()
+                    case ThinkingDelta(text):
+                        if run.is_watched:
+                            run.emit(Thinking(at=run.seconds, step=run.path, attempt=run.attempt, text=text))
+                    case ReplyStarted():
+                        started = event
+                    case ReplyFinished():
+                        self.text = "".join(pieces)
+                        _refuse_stop(event, self.text, request, started.request_id if started else None)
+                        return
+        raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a stop reason.")
+
+    def retract(self, reason: str) -> None:
+        """Take back what was tentative."""
+        if self._tentative:
+            run = self._run
+            run.emit(TextRetracted(at=run.seconds, step=run.path, attempt=run.attempt, reason=reason))
+
+    def commit(self) -> None:
+        """Give away what was tentative, if this is the answer of the run."""
+        run = self._run
+        if run.is_last and not self._at_once and run.is_watched:
+            run.emit(TextCommitted(at=run.seconds, step=run.path, attempt=run.attempt, text=self.text))
+
+
+def _refuse_stop(end: ReplyFinished, text: str, request: ModelRequest, request_id: str | None) -> None:
+    match end.stop_reason:
+        case "end_turn" | "stop_sequence":
+            return
+        case "refusal":
+            category = end.stop_details.get("category")
+            explanation = end.stop_details.get("explanation")
+            raise RefusalError(
+                "the model refused to answer"
+                + (f" ({category})" if category else "")
+                + (f": {explanation}" if explanation else "."),
+                reply=text,
+                request_id=request_id,
+                category=category,
+                explanation=explanation,
+            )
+        case "max_tokens":
+            raise MaxTokensError(
+                f"the reply stops in the middle, at max_tokens={request.max_tokens}: raise max_tokens, "
+                "or ask for less.",
+                reply=text,
+                request_id=request_id,
+            )
+        case "model_context_window_exceeded":
+            raise ContextWindowError(
+                "the reply stops in the middle, as the model's context window is full: shorten the input, "
+                "or use a model with a larger window.",
+                reply=text,
+                request_id=request_id,
+            )
+        case other:
+            raise UnexpectedStopError(
+                f"the model stopped with {other!r}, which a step cannot use.",
+                reply=text,
+                request_id=request_id,
+            )
+
+
+async def _pass(gates: Sequence[Gate[Any]], value: object, run: Run) -> None:
+    for gate in gates:
+        allowed = await gate.allows(value)
+        reason = "" if allowed else gate.reason
+        run.emit(GateJudged(at=run.seconds, step=run.path, gate=gate.name, allowed=allowed, reason=reason))
+        if not allowed:
+            raise GateBlockedError(
+                f"the gate {gate.name!r} blocked the output: {gate.reason}."
+                if gate.name != gate.reason
+                else f"a gate blocked the output: {gate.reason}.",
+                gate=gate.name,
+                reason=gate.reason,
+                value=value,
+            )
+
+
+def _model(model: str | Model | None) -> Model | None:
+    return model_named(model) if isinstance(model, str) else model
