@@ -1,0 +1,61 @@
+"""A script as other processes write it, in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from promptchain.testing.json_values import as_array, as_object
+from promptchain.testing.script import Answer, Fault, Pace, Scripted
+
+__all__ = ["script_from_json"]
+
+
+def script_from_json(data: object) -> list[Scripted]:
+    """A script as other processes write it.
+
+    Each item of the list is a text, ``{"answer": …}`` with the fields of ``Answer`` and ``Pace`` beside it, or
+    ``{"fault": kind}`` with the arguments of that fault beside it.
+
+    Raises:
+        ValueError: It is not such a list; the message names the item.
+    """
+    whole = as_object(data)
+    items = as_array(whole.get("script") if whole else data)
+    if items is None:
+        raise ValueError("a script is a list of items")
+    script: list[Scripted] = []
+    for index, item in enumerate(items):
+        try:
+            script.append(_item(item))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"script.{index}: {error}") from None
+    return script
+
+
+def _item(item: object) -> Scripted:
+    if isinstance(item, str):
+        return item
+    fields = dict(as_object(item) or {})
+    if "fault" in fields:
+        kind = fields.pop("fault")
+        if kind == "status":
+            return Fault.status(fields.pop("status"), **fields)
+        makers: Mapping[str, Callable[..., Fault]] = {
+            "reset": Fault.reset,
+            "stall": Fault.stall,
+            "malformed": Fault.malformed,
+            "error": Fault.error,
+            "end": Fault.end,
+            "refusal": Fault.refusal,
+            "max_tokens": Fault.max_tokens,
+        }
+        if kind not in makers:
+            raise ValueError(f"no fault is called {kind!r}")
+        return makers[kind](**fields)
+    if not fields.keys() & {"answer", "deltas"}:
+        raise ValueError("an item is a text, or has 'answer', 'deltas' or 'fault'")
+    answer = Answer(
+        fields.pop("answer", ""), deltas=fields.pop("deltas", ()), thinking=fields.pop("thinking", None)
+    )
+    return replace(answer, pace=Pace(**fields["pace"])) if "pace" in fields else answer
