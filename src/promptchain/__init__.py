@@ -2,7 +2,6 @@
 
 from promptchain.chain import Chain
 from promptchain.errors import PromptChainError
-from promptchain.functions import step
 from promptchain.gates import Gate
 from promptchain.ledger import Attempt, Ledger
 from promptchain.models import Model
@@ -14,6 +13,9 @@ from promptchain.stage import Stage
 from promptchain.step import Step
 from promptchain.stream import RunStream
 from promptchain.usage import Usage
+
+# Last, as importing the module promptchain.step puts that module at the name of the decorator.
+from promptchain.functions import step  # isort: skip
 
 __all__ = [
     "AnthropicModel",
