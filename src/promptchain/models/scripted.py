@@ -7,7 +7,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import pydantic_core
 from pydantic import BaseModel
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from _typeshed import DataclassInstance
 
-__all__ = ["Scripted", "ScriptedModel", "ScriptedReply"]
+__all__ = ["Scripted", "ScriptedItem", "ScriptedModel", "ScriptedReply"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +55,13 @@ class Scripted:
     error: Exception | None = None
 
 
-ScriptedReply: TypeAlias = (
+ScriptedItem: TypeAlias = (
     "str | Scripted | Exception | BaseModel | DataclassInstance | Mapping[str, Any] | Sequence[Any]"
-    " | Callable[[ModelRequest], ScriptedReply]"
 )
-"""One item of a script: a text; a value that is sent as JSON; an exception, raised before the reply begins;
-``Scripted`` for the rest; or a function that makes one of these of the request."""
+"""A text; a value that is sent as JSON; an exception, raised before the reply begins; or ``Scripted``."""
+
+ScriptedReply: TypeAlias = "ScriptedItem | Callable[[ModelRequest], ScriptedItem]"
+"""One reply of a script: an item, or a function that makes one of the request."""
 
 
 class ScriptedModel:
@@ -130,37 +131,40 @@ class ScriptedModel:
                 f"{len(self.requests)} asks: {asked[:200]!r}. Add a reply, or look why there is one more request."
             )
         reply = self._left.popleft()
-        while not isinstance(reply, Scripted | Exception):
-            reply = _checked(reply(request), len(self.requests))
-        return reply
+        if isinstance(reply, Scripted | Exception):
+            return reply
+        made = _checked(reply(request), len(self.requests))
+        if isinstance(made, Scripted | Exception):
+            return made
+        raise ConfigurationError(
+            f"reply {len(self.requests)} of the script is a function that gave a function"
+        )
 
     def __repr__(self) -> str:
         return f"<ScriptedModel {self.name!r}: {self.pending} of {self._scripted} replies left>"
 
 
-def _checked(
-    reply: ScriptedReply, number: int
-) -> Scripted | Exception | Callable[[ModelRequest], ScriptedReply]:
-    match reply:
-        case Scripted() | Exception():
-            return reply
-        case str():
-            return Scripted(chunks=list(pieces(reply)))
-        case type():
-            raise ConfigurationError(
-                f"reply {number} of the script is the class {reply!r}: give an instance of it"
-            )
-        case BaseModel() | Mapping() | Sequence():
-            return _as_json(reply, number)
-        case _ if dataclasses.is_dataclass(reply):
-            return _as_json(reply, number)
-        case _ if callable(reply):
-            return reply
-        case _:
-            raise ConfigurationError(
-                f"reply {number} of the script is {reply!r}: give a text, a value to send as JSON, an exception, "
-                "a Scripted or a function of the request"
-            )
+def _checked(reply: object, number: int) -> Scripted | Exception | Callable[[ModelRequest], ScriptedItem]:
+    if isinstance(reply, Scripted | Exception):
+        return reply
+    if isinstance(reply, str):
+        return Scripted(chunks=list(pieces(reply)))
+    if isinstance(reply, type):
+        raise ConfigurationError(
+            f"reply {number} of the script is the class {reply!r}: give an instance of it"
+        )
+    if _is_written_as_json(reply):
+        return _as_json(reply, number)
+    if callable(reply):
+        return cast("Callable[[ModelRequest], ScriptedItem]", reply)
+    raise ConfigurationError(
+        f"reply {number} of the script is {reply!r}: give a text, a value to send as JSON, an exception, "
+        "a Scripted or a function of the request"
+    )
+
+
+def _is_written_as_json(reply: object) -> bool:
+    return isinstance(reply, BaseModel | Mapping | Sequence) or dataclasses.is_dataclass(reply)
 
 
 def _as_json(value: object, number: int) -> Scripted:

@@ -1,0 +1,103 @@
+"""The offline model: it stands in where there is no key, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from promptchain.errors import ConfigurationError
+from promptchain.messages import (
+    ModelEvent,
+    ModelRequest,
+    ReplyFinished,
+    ReplyStarted,
+    TextDelta,
+    ThinkingDelta,
+)
+from promptchain.models.offline.prose import final_text
+from promptchain.models.offline.reading import NOTICE, read
+from promptchain.models.offline.schema_answers import json_answer
+from promptchain.models.tokens import CHARACTERS_PER_TOKEN, count_input_tokens, count_tokens, digest, pieces
+from promptchain.usage import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["NOTICE", "OfflineModel", "answer"]
+
+
+def answer(request: ModelRequest) -> str:
+    """The offline model's whole reply, before ``max_tokens`` and ``stop_sequences`` cut it.
+
+    The same request always has the same answer. It is about the text of the request and says once, in
+    ``NOTICE``, that no model was asked. With an ``output_schema`` it is JSON that conforms to it; then the
+    notice stands in the first field that is made for prose (``content``, ``answer``, ``text`` …) and has room.
+    """
+    reading = read(request)
+    return (
+        final_text(reading) if request.output_schema is None else json_answer(request.output_schema, reading)
+    )
+
+
+class OfflineModel:
+    """Answers without a network: deterministic, free of charge, and plainly a stand-in.
+
+    It reads the prompt (its sentences, names and numbers, and what stands between tags such as
+    ``<request>``), answers any JSON schema, and streams word by word.
+
+    Args:
+        delay: Seconds between two pieces of text. At 0 the event loop still takes a turn at each.
+
+    Raises:
+        ConfigurationError: ``delay`` is negative.
+    """
+
+    name = "offline"
+
+    def __init__(self, *, delay: float = 0.0) -> None:
+        if not delay >= 0:
+            raise ConfigurationError(f"OfflineModel(delay={delay!r}): the delay is in seconds, 0 or more")
+        self._delay = delay
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Yield the reply as events. See ``Model.stream``."""
+        read_tokens = count_input_tokens(request)
+        yield ReplyStarted(
+            message_id=f"msg_offline_{digest(request)}",
+            model=self.name,
+            usage=Usage(input_tokens=read_tokens),
+        )
+        thinking, text, stop_reason = _cut(request, _thinking(request), answer(request))
+        if thinking:
+            await asyncio.sleep(self._delay)
+            yield ThinkingDelta(thinking)
+        for piece in pieces(text):
+            await asyncio.sleep(self._delay)
+            yield TextDelta(piece)
+        written = max(1, count_tokens(thinking) + count_tokens(text))
+        yield ReplyFinished(
+            stop_reason=stop_reason, usage=Usage(input_tokens=read_tokens, output_tokens=written)
+        )
+
+    def __repr__(self) -> str:
+        return f"OfflineModel(delay={self._delay!r})"
+
+
+def _thinking(request: ModelRequest) -> str:
+    if request.thinking is None or request.thinking.get("type") == "disabled":
+        return ""
+    return "I am a stand-in and do not think. I read the request and arrange its own words."
+
+
+def _cut(request: ModelRequest, thinking: str, text: str) -> tuple[str, str, str]:
+    """What of the reply is sent, and why it stops there."""
+    stop_reason = "end_turn"
+    ends = [end for stop in request.stop_sequences if stop and (end := text.find(stop)) >= 0]
+    if ends:
+        text, stop_reason = text[: min(ends)], "stop_sequence"
+    thinking_tokens = min(count_tokens(thinking), request.max_tokens)
+    thinking = thinking[: thinking_tokens * CHARACTERS_PER_TOKEN]
+    left = request.max_tokens - thinking_tokens
+    if count_tokens(text) > left:
+        text, stop_reason = text[: left * CHARACTERS_PER_TOKEN], "max_tokens"
+    return thinking, text, stop_reason
