@@ -37,21 +37,24 @@ class FunctionStage(Stage[In, Out]):
         self.__doc__ = function.__doc__
 
     def _signature(self, function: Callable[..., Any]) -> tuple[bool, Any, Any]:
-        parameters = [
-            p
-            for p in inspect.signature(function).parameters.values()
-            if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}
-        ]
-        required = [p for p in parameters if p.default is p.empty]
         try:
-            hints = get_type_hints(function)
-        except NameError:  # a name that only a type checker sees
-            hints = {}
-        takes_run = len(parameters) > 1 and (hints.get(parameters[1].name) is Run or len(required) > 1)
-        if not parameters or len(required) > 2:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError) as error:
+            raise DefinitionError(f"{function!r} cannot be a stage: {error}.") from None
+        every = signature.parameters.values()
+        parameters = [p for p in every if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
+        required = [p for p in parameters if p.default is p.empty]
+        by_name = [p for p in every if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+        if not parameters or len(required) > 2 or by_name:
             raise DefinitionError(
                 f"the function {self.name!r} cannot be a stage: it takes the value, and the run if it wants it."
             )
+        annotated = function if inspect.isroutine(function) else getattr(function, "func", None)
+        try:
+            hints = get_type_hints(annotated or type(function).__call__)
+        except NameError:  # a name that only a type checker sees
+            hints = {}
+        takes_run = len(parameters) > 1 and (hints.get(parameters[1].name) is Run or len(required) > 1)
         return takes_run, hints.get(parameters[0].name, Any), hints.get("return", Any)
 
     async def execute(self, value: In, run: Run) -> Out:
@@ -60,10 +63,20 @@ class FunctionStage(Stage[In, Out]):
         if inspect.iscoroutinefunction(self._function):
             output = await self._function(*arguments)
         else:
-            output = await asyncio.to_thread(self._function, *arguments)
+            output = await asyncio.to_thread(_call, self._function, *arguments)
+            if inspect.isawaitable(output):  # an async function in a wrapper that does not show it
+                output = await output
         if run.is_last and run.is_watched and isinstance(output, str) and output:
             run.emit(TextCommitted(at=run.seconds, step=run.path, attempt=1, text=output))
         return cast("Out", output)
+
+
+def _call(function: Callable[..., Any], *arguments: object) -> Any:
+    try:
+        return function(*arguments)
+    except StopIteration as error:
+        # A future cannot hold it: whoever awaits the thread would wait for ever.
+        raise RuntimeError("the function let a StopIteration escape") from error
 
 
 class _Decorator(Protocol):
