@@ -39,7 +39,7 @@ def field_types(tp: Any) -> Mapping[str, Any] | None:
 
 def _fields_of_class(origin: type[Any], tp: Any) -> Mapping[str, Any] | None:
     if typing_extensions.is_typeddict(origin):
-        return get_type_hints(origin)
+        return _hints(origin)
     if issubclass(origin, BaseModel):
         computed = {name: field.return_type for name, field in origin.model_computed_fields.items()}
         declared: dict[str, Any] = {name: field.annotation for name, field in origin.model_fields.items()}
@@ -89,7 +89,7 @@ def fits(given: Any, wanted: Any) -> bool:
     Errs on the side of ``True``: only what surely does not fit is refused.
     """
     given, wanted = _bare(given), _bare(wanted)
-    if wanted in {Any, object} or given in {Any, object} or given == wanted:
+    if any(tp is Any or tp is object for tp in (given, wanted)) or given == wanted:
         return True
     if isinstance(given, typing.TypeVar) or isinstance(wanted, typing.TypeVar):
         return True
@@ -110,8 +110,6 @@ def fits(given: Any, wanted: Any) -> bool:
         return True
     if typing_extensions.is_typeddict(given_class) or typing_extensions.is_typeddict(wanted_class):
         return wanted_class is dict or issubclass(dict, wanted_class) or given_class is wanted_class
-    if {given_class, wanted_class} == {int, float}:
-        return given_class is int  # the numeric tower of PEP 484
     if not _subclass(given_class, wanted_class):
         return False
     given_args, wanted_args = get_args(given), get_args(wanted)
@@ -120,9 +118,13 @@ def fits(given: Any, wanted: Any) -> bool:
     return True
 
 
+# What a type checker lets pass as well (PEP 484).
+_TOWER: dict[type, tuple[type, ...]] = {float: (int, float), complex: (int, float, complex)}
+
+
 def _subclass(given: type, wanted: type) -> bool:
     try:
-        return issubclass(given, wanted)
+        return issubclass(given, _TOWER.get(wanted, (wanted,)))
     except TypeError:  # a protocol that cannot be asked at run time
         return True
 
