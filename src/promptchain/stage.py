@@ -26,6 +26,10 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _RESERVED: Final = frozenset({"input", "previous", "conversation"})
 
 
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
 class Stage(Generic[In, Out]):
     """One stage of a chain: a name, and an asynchronous function of a value and the run.
 
@@ -39,7 +43,7 @@ class Stage(Generic[In, Out]):
     output_type: Any = Any
 
     def __init__(self, name: str) -> None:
-        if not _NAME.fullmatch(str(name)):
+        if not _is_name(name):
             raise DefinitionError(
                 f"{name!r} cannot be a name: use a letter, then letters, digits, '_' or '-', 64 at most."
             )
@@ -150,7 +154,8 @@ async def perform(stage: Stage[In, Out], value: In, run: Run, *, is_last: bool) 
         output = await stage.execute(value, here)
     except (Exception, asyncio.CancelledError) as error:
         here.emit(StepFailed(at=run.seconds, step=here.path, error=error, seconds=run.seconds - began))
-        if isinstance(error, PromptChainError):
+        # One that has a run already comes from another run, which a function stage has started.
+        if isinstance(error, PromptChainError) and error.run_id in {None, run.id}:
             error.locate(step=here.path, run_id=run.id, ledger=run.ledger)
             raise
         if isinstance(error, asyncio.CancelledError):
