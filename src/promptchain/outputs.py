@@ -104,7 +104,8 @@ def _inexpressible(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[
         yield from _inexpressible(variant, path)
     if not variants and not {"type", "enum", "const"} & schema.keys():
         yield path, "can be anything, which has no schema. Declare its type."
-    if schema.get("type") == "object" and schema.get("additionalProperties", False) is not False:
+    free = schema.get("additionalProperties", False) is not False or "patternProperties" in schema
+    if schema.get("type") == "object" and free:
         yield (
             path,
             "is a mapping with free keys, which structured outputs cannot return. Use a list of pairs.",
