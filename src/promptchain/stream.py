@@ -72,11 +72,11 @@ class RunStream(Generic[Out]):
 
     async def __anext__(self) -> Event:
         while not self._events:
-            task = self._entered()
-            if task.done():
-                if not task.cancelled():
-                    task.result()
+            if self._entered().done():
+                self._outcome()
                 raise StopAsyncIteration
+            if self._waiter is not None:
+                raise PromptChainError("a stream has one reader at a time.")
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
@@ -107,6 +107,15 @@ class RunStream(Generic[Out]):
         self._events.clear()
         self._space.set()
         await asyncio.wait({task})  # unlike 'await task', being cancelled here does not cancel the run
+        return self._outcome()
+
+    def _outcome(self) -> Result[Out]:
+        task = self._entered()
+        if task.cancelled():
+            # Not as CancelledError: the task that reads was not cancelled. Nor as an end: the text is not whole.
+            raise PromptChainError(
+                "the run was cancelled before its end: the stream was left, or something in a stage cancelled it."
+            ).locate(ledger=self.ledger)
         return task.result()
 
     def _entered(self) -> asyncio.Task[Result[Out]]:
