@@ -100,7 +100,9 @@ def _settled(
 
 def _told(failure: BaseException | None) -> str:
     match failure:
-        case None | GeneratorExit() | asyncio.CancelledError():
+        case None:
+            return "ended without a stop reason"
+        case GeneratorExit() | asyncio.CancelledError():
             return "cancelled"
         case _:
             return f"{type(failure).__name__}: {failure}"
