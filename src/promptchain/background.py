@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -66,7 +67,8 @@ def _forget() -> None:
     _background = _Background()
 
 
-os.register_at_fork(after_in_child=_forget)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget)
 
 
 def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
