@@ -95,14 +95,13 @@ def fits(given: Any, wanted: Any) -> bool:
         return True
     if _is_union(given):
         return all(fits(member, wanted) for member in get_args(given))
+    if get_origin(given) is Literal and len(get_args(given)) > 1:
+        return all(fits(cast("Any", Literal)[value], wanted) for value in get_args(given))
     if _is_union(wanted):
         return any(fits(given, member) for member in get_args(wanted))
     if get_origin(given) is Literal:
-        allowed = set(get_args(wanted)) if get_origin(wanted) is Literal else None
-        return all(
-            value in allowed if allowed is not None else fits(type(value), wanted)
-            for value in get_args(given)
-        )
+        (value,) = get_args(given)
+        return value in get_args(wanted) if get_origin(wanted) is Literal else fits(type(value), wanted)
     if get_origin(wanted) is Literal:
         return False
     given_class, wanted_class = get_origin(given) or given, get_origin(wanted) or wanted
@@ -131,6 +130,7 @@ def _subclass(given: type, wanted: type) -> bool:
 
 def shown(tp: Any) -> str:
     """A type as a user would write it."""
+    tp = _bare(tp)
     if tp is type(None):
         return "None"
     if isinstance(tp, type) and not get_args(tp):
