@@ -140,18 +140,14 @@ def _contents(reading: Reading) -> str:
 
 
 def _named(reading: Reading) -> str:
-    names, numbers = reading.names, [number.text for number in reading.numbers]
-    if names and numbers:
-        return (
-            f"It speaks of {_listed(names)}; its figures are {_listed(numbers)}."
-            if len(numbers) > 1
-            else (f"It speaks of {_listed(names)}, and the figure in it is {numbers[0]}.")
-        )
-    if names:
-        return f"It speaks of {_listed(names)}."
-    if len(numbers) > 1:
-        return f"The figures in it are {_listed(numbers)}."
-    return f"The figure in it is {numbers[0]}." if numbers else ""
+    numbers = [number.text for number in reading.numbers]
+    figures = f"the figures in it are {_listed(numbers)}" if len(numbers) > 1 else ""
+    if len(numbers) == 1:
+        figures = f"the figure in it is {numbers[0]}"
+    if reading.names:
+        speaks = f"It speaks of {_listed(reading.names)}"
+        return f"{speaks}; {figures}." if figures else f"{speaks}."
+    return f"{figures[0].upper()}{figures[1:]}." if figures else ""
 
 
 def _listed(items: Sequence[str]) -> str:

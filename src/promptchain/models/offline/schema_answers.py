@@ -36,7 +36,9 @@ def json_answer(schema: Mapping[str, Any], reading: Reading) -> str:
     """JSON text that conforms to ``schema``, as pydantic writes it or as ``anthropic.transform_schema`` does.
 
     Knows the keywords that pydantic uses; ``not``, ``if`` and ``contains`` are not looked at. A pattern with
-    look-around or back-references is matched where one of a few tries matches it.
+    look-around or back-references is matched where one of a few tries matches it. What a schema leaves out
+    cannot be kept: a validator function, a ``Decimal``'s number of digits, a URL's scheme; and in the SDK's
+    form, where objects have no further keys, a dictionary is empty.
     """
     return json.dumps(_Writer(Document(schema), reading).whole(), ensure_ascii=False)
 

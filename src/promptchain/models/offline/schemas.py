@@ -124,7 +124,7 @@ def _restored(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     here = cast("Schema", schema)
-    restored = {**here, **_constraints_in(here.get("description"))}
+    restored = {**_constraints_in(here.get("description")), **here}
     for key in _MAPS:
         if key in restored:
             restored[key] = {name: _restored(part) for name, part in restored[key].items()}
@@ -156,14 +156,19 @@ def _constraints_in(description: object) -> Schema:
         try:
             found[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError):
-            continue  # words of the author that happen to look like a constraint, or a default
+            continue
     return {name: value for name, value in found.items() if _fits(name, value)}
 
 
 def _fits(name: str, value: object) -> bool:
+    """Whether the value is of the keyword's kind: an author's own words may look like a constraint."""
     if name in _NUMBERS:
         return isinstance(value, int | float) and not isinstance(value, bool)
-    return name not in _OTHERS
+    if name in {"prefixItems", "enum", "examples"}:
+        return isinstance(value, list)
+    if name in _STRINGS:
+        return isinstance(value, str)
+    return name not in _OTHERS and (name == "const" or isinstance(value, dict | bool))
 
 
 def _merged(one: Schema, two: Schema) -> Schema:
