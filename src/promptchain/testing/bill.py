@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +101,14 @@ class BillEntry:
         }
 
 
+def _hint() -> str:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return ""
+    return "\nThis blocked the event loop, which the client may need to go on: wait in asyncio.to_thread."
+
+
 def _usage_dict(usage: Usage) -> Mapping[str, int]:
     return {**usage.as_dict(), "cache_creation_1h_input_tokens": usage.cache_creation_1h_input_tokens}
 
@@ -140,7 +149,7 @@ class Bill(Sequence[BillEntry]):
         """
         with self._changed, self._watching():
             if not self._changed.wait_for(lambda: until(self), timeout):
-                raise TimeoutError(f"not true after {timeout} s of this bill: {list(self._entries)!r}")
+                raise TimeoutError(f"not true after {timeout} s of this bill: {self!r}{_hint()}")
 
     @contextmanager
     def _watching(self) -> Generator[None]:

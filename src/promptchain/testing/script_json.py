@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from typing import Final
 
 from promptchain.testing.json_values import as_array, as_object
 from promptchain.testing.script import Answer, Fault, Pace, Scripted
 
 __all__ = ["script_from_json"]
+
+_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "fault": str,
+    "after": int,
+    "status": int,
+    "type": str,
+    "message": str,
+    "retry_after": (int, float),
+    "retry_after_ms": (int, float),
+    "should_retry": bool,
+    "category": str,
+    "explanation": str,
+    "deltas": list,
+    "thinking": str,
+    "pace": dict,
+}
 
 
 def script_from_json(data: object) -> list[Scripted]:
@@ -37,10 +53,15 @@ def _item(item: object) -> Scripted:
     if isinstance(item, str):
         return item
     fields = dict(as_object(item) or {})
+    for name, value in fields.items():
+        if value is not None and not isinstance(value, _TYPES.get(name, object)):
+            raise ValueError(f"{name} cannot be {value!r}")
+    if not all(isinstance(delta, str) for delta in fields.get("deltas") or ()):
+        raise ValueError("deltas are texts")
     if "fault" in fields:
         kind = fields.pop("fault")
         if kind == "status":
-            return Fault.status(fields.pop("status"), **fields)
+            return Fault.status(fields.pop("status", 0), **fields)
         makers: Mapping[str, Callable[..., Fault]] = {
             "reset": Fault.reset,
             "stall": Fault.stall,
@@ -55,7 +76,13 @@ def _item(item: object) -> Scripted:
         return makers[kind](**fields)
     if not fields.keys() & {"answer", "deltas"}:
         raise ValueError("an item is a text, or has 'answer', 'deltas' or 'fault'")
+    pace = fields.pop("pace", None)
     answer = Answer(
-        fields.pop("answer", ""), deltas=fields.pop("deltas", ()), thinking=fields.pop("thinking", None)
+        fields.pop("answer", ""),
+        deltas=fields.pop("deltas", ()),
+        thinking=fields.pop("thinking", None),
+        pace=None if pace is None else Pace(**pace),
     )
-    return replace(answer, pace=Pace(**fields["pace"])) if "pace" in fields else answer
+    if fields:
+        raise ValueError(f"unknown field {next(iter(fields))!r}")
+    return answer
