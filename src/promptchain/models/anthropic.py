@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
 from promptchain.errors import ConfigurationError, MissingKeyError, OutputTypeError, PromptChainError
@@ -18,6 +18,7 @@ from promptchain.messages import ModelEvent, ModelRequest
 from promptchain.models.base import refuse_real_call
 
 if TYPE_CHECKING:
+    import httpx2
     from anthropic import AsyncAnthropic
 
     from promptchain.models.wire import ReplyDecoder
@@ -72,6 +73,11 @@ class AnthropicModel:
         """The model's name, as the API takes it."""
         return self._name
 
+    @property
+    def uses_environment(self) -> bool:
+        """Whether its credential is the environment's: it was given neither a client nor a key."""
+        return self._client is None and self._api_key is None
+
     def __repr__(self) -> str:
         return f"AnthropicModel({self._name!r})"
 
@@ -100,13 +106,13 @@ class AnthropicModel:
         try:
             async with ask(**arguments) as response:
                 decoder = ReplyDecoder(response.headers.get("request-id"))
-                chunks: AsyncIterator[bytes] = response.iter_bytes()
+                chunks = _body(response.http_response)
                 async for chunk in chunks:
                     for event in decoder.feed(chunk):
+                        if decoder.complete:
+                            # Before the last event, as whoever has it need not come back for more.
+                            await _drain(chunks)
                         yield event
-                    if decoder.complete:
-                        await _drain(chunks)
-                        break
                 decoder.finish()
         except PromptChainError:
             raise
@@ -138,6 +144,13 @@ class AnthropicModel:
         if self._timeout is not None:
             arguments["timeout"] = self._timeout
         return arguments
+
+
+def _body(response: httpx2.Response) -> AsyncIterator[bytes]:
+    if "content-encoding" in response.headers:
+        return response.aiter_bytes()
+    # Straight from the transport: the layers in between only decompress, and cost as much as all we do.
+    return cast("AsyncIterator[bytes]", aiter(cast("httpx2.AsyncByteStream", response.stream)))
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

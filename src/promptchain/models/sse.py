@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from promptchain.errors import MalformedReplyError
 
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -21,8 +19,8 @@ class EventDecoder:
         self._buffer = bytearray()
         self._searched = 0
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Yield the data of every event that ``chunk`` completes.
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The data of every event that ``chunk`` completes.
 
         Raises:
             MalformedReplyError: An event is larger than 16 MiB, so this is not the stream it should be.
@@ -38,13 +36,11 @@ class EventDecoder:
             self._searched = len(buffer)
             if len(buffer) > _MAX_EVENT_BYTES:
                 raise MalformedReplyError("the API sent an event of more than 16 MiB; is a proxy in between?")
-            return
+            return []
         complete = bytes(buffer[:end])
         del buffer[: end + 2]
         self._searched = 0
-        for event in complete.split(b"\n\n"):
-            if data := _data(event):
-                yield data
+        return [data for event in complete.split(b"\n\n") if (data := _data(event))]
 
     def _unify_line_ends(self, buffer: bytearray) -> bytearray:
         # A carriage return at the very end may be the first half of a CRLF: it waits for the next chunk.
@@ -57,5 +53,9 @@ class EventDecoder:
 
 
 def _data(event: bytes) -> bytes:
+    # Nearly every event is a name and one line of data behind it.
+    _, _, data = event.partition(b"\ndata: ")
+    if data and b"\n" not in data and not event.startswith(b"data:"):
+        return data
     lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
-    return lines[0] if len(lines) == 1 else b"\n".join(lines)
+    return b"\n".join(lines)
