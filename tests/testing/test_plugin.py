@@ -14,9 +14,7 @@ def run_pytest(
     directory: Path, test: str, *arguments: str, ini: str = ""
 ) -> subprocess.CompletedProcess[str]:
     (directory / "test_user.py").write_text(textwrap.dedent(test), encoding="utf-8")
-    (directory / "pytest.ini").write_text(
-        f"[pytest]\nasyncio_default_fixture_loop_scope = function\n{ini}", encoding="utf-8"
-    )
+    (directory / "pytest.ini").write_text(f"[pytest]\n{ini}", encoding="utf-8")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *arguments],
         cwd=directory,
@@ -58,6 +56,16 @@ def test_the_fixture_leads_the_sdk_to_the_simulation(tmp_path: Path, monkeypatch
         ini="asyncio_default_fixture_loop_scope = function\n",
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_test_that_the_documentation_shows_passes(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "testing.md"
+    shown = page.read_text(encoding="utf-8").partition('```python title="test_answer.py"\n')[2]
+    done = run_pytest(
+        tmp_path, shown.partition("```")[0], ini="asyncio_default_fixture_loop_scope = function\n"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 passed" in done.stdout
 
 
 FORBIDDEN = """
