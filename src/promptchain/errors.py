@@ -45,7 +45,6 @@ the step and of the run.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -349,9 +348,3 @@ class GateCrashedError(PromptChainError):
 
 class StageError(PromptChainError):
     """A function stage raised; what it raised is ``__cause__``."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` for the known name closest to ``name``, or an empty string."""
-    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {match[0]!r}?" if match else ""

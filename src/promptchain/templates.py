@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -17,8 +17,9 @@ from typing import Any, TypeAlias, cast
 
 import pydantic_core
 
-from promptchain.errors import PromptFileError, TemplateError, nearest
+from promptchain.errors import PromptFileError, TemplateError
 from promptchain.fields import NoFields, field_types, shown
+from promptchain.spelling import nearest
 
 __all__ = ["Prompt", "Template"]
 
@@ -48,6 +49,7 @@ class Template:
 
     Attributes:
         text: The template as written.
+        path: The file it was read from, or ``None``.
         digest: SHA-256 of the text in UTF-8, in hexadecimal.
 
     Raises:
@@ -55,9 +57,10 @@ class Template:
         PromptFileError: The file is missing, cannot be read, or is not UTF-8.
     """
 
-    __slots__ = ("_parts", "_where", "digest", "text")
+    __slots__ = ("_parts", "_where", "digest", "path", "text")
 
     def __init__(self, prompt: Prompt, role: str = "prompt") -> None:
+        self.path = prompt if isinstance(prompt, Path) else None
         if isinstance(prompt, Path):
             self._where = f"the {role} {prompt}"
             self.text = _read(prompt, role)
@@ -94,6 +97,12 @@ class Template:
         if literal:
             parts.append(literal)
         return parts
+
+    @property
+    def placeholders(self) -> Sequence[str]:
+        """What it names, each once and without braces, in order: ``"input"``, ``"analyze.intent"``."""
+        named = [str(part)[1:-1] for part in self._parts if not isinstance(part, str)]
+        return tuple(dict.fromkeys(named))
 
     def check(self, names: Mapping[str, Any]) -> None:
         """See that every placeholder exists.
@@ -155,11 +164,18 @@ class Template:
                     f"{type(value).__name__} has no {field!r} here."
                 ) from None
         try:
-            return as_text(value)
+            text = as_text(value)
+            text.encode()  # or else no request could be written
+        except UnicodeEncodeError:
+            raise TemplateError(
+                f"{self._where}, line {placeholder.line}: {placeholder} cannot be filled: "
+                "the value holds half of a surrogate pair, which is no text."
+            ) from None
         except pydantic_core.PydanticSerializationError as error:
             raise TemplateError(
                 f"{self._where}, line {placeholder.line}: {placeholder} cannot be written as text: {error}"
             ) from error
+        return text
 
 
 def as_text(value: object) -> str:
@@ -195,7 +211,7 @@ def _refusal(token: str) -> str:
 
 def _read(path: Path, role: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # line ends as they are, so that the digest is that of the file
     except FileNotFoundError:
         folder = path.parent
         others = sorted(p.name for p in folder.glob("*.md")) if folder.is_dir() else []

@@ -28,10 +28,10 @@ from promptchain.errors import (
     PromptChainError,
     RateLimitError,
     ServerError,
-    nearest,
 )
 from promptchain.models.catalog import KNOWN_MODELS
 from promptchain.models.wire import ERROR_TYPES
+from promptchain.spelling import nearest
 
 _STATUSES: dict[int, type[ModelStatusError]] = {
     400: BadRequestError,
