@@ -101,6 +101,12 @@ def turns(*contents: Any) -> dict[str, Any]:
         (schema(type="object", properties={}), "'additionalProperties' must be explicitly set to false"),
         (schema(type="array", items={"type": "null"}, minItems=2), "'minItems' values other than 0 or 1"),
         (schema(type="string", format="color"), "format 'color' is not supported"),
+        (schema(type="array", items=True), "boolean schemas are not supported"),
+        (schema(enum=[["a"]]), "Enum value is not supported"),
+        (
+            {"output_config": {"format": {"type": "json_schema", "schema": []}}},
+            "schema: Input should be a valid",
+        ),
         (schema(type="tuple"), "Schema type 'tuple' is not supported"),
         (schema(oneOf=[{"type": "null"}]), "Schema must have a 'type'"),
         (schema(), "Schema must have a 'type'"),
@@ -250,3 +256,19 @@ def test_a_prompt_over_the_context_window_is_refused(wire: Wire, hello: dict[str
     assert response.status == 400
     assert response.json["error"]["message"] == "prompt is too long: 200008 tokens > 200000 maximum"
     assert wire.ask(body={**hello, **turns("word " * 200_001), "model": "claude-haiku-5-5"}).status == 200
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=many", "limit=1001", "after_id=claude-nonsense"])
+def test_a_page_of_models_that_does_not_exist_is_400(wire: Wire, query: str) -> None:
+    assert wire.ask("GET", f"/v1/models?{query}").status == 400
+
+
+def test_tools_and_pictures_are_counted_but_never_called(wire: Wire, hello: dict[str, Any]) -> None:
+    tool = {"name": "clock", "description": "tells the time", "input_schema": {"type": "object"}}
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 90_000}}
+    sizes: list[int] = []
+    for change in ({}, {"tools": [tool]}, turns([image, TEXT])):
+        response = wire.ask(body={**hello, **change}).json
+        assert response["stop_reason"] == "end_turn"
+        sizes.append(response["usage"]["input_tokens"])
+    assert sizes[0] < sizes[1] < sizes[2] < 2_000

@@ -152,3 +152,17 @@ def test_it_cannot_run_twice_at_once(api: MessagesAPI) -> None:
     with pytest.raises(RuntimeError, match="runs already"):
         api.__enter__()
     assert api.port
+
+
+@pytest.mark.parametrize("item", [object(), "\ud800"])
+def test_an_answer_that_cannot_be_sent_is_raised_where_the_api_is_used(
+    hello: Asked, connect: Any, item: Any
+) -> None:
+    import h11
+
+    api = MessagesAPI()
+    with pytest.raises((ValueError, TypeError)), api:  # noqa: PT012 - the block itself shall raise
+        api.script(item)
+        with pytest.raises(h11.RemoteProtocolError):
+            connect(api).ask(body=hello)
+    assert (api.bill[0].aborted, api.bill[0].ended) == (True, True)
