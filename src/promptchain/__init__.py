@@ -4,8 +4,7 @@ from promptchain.chain import Chain
 from promptchain.errors import PromptChainError
 from promptchain.gates import Gate
 from promptchain.ledger import Attempt, Ledger
-from promptchain.models import Model
-from promptchain.models.anthropic import AnthropicModel
+from promptchain.models import AnthropicModel, Model, OfflineModel, ScriptedModel
 from promptchain.pricing import Price
 from promptchain.result import Result, StepResult
 from promptchain.run import Run
@@ -24,11 +23,13 @@ __all__ = [
     "Gate",
     "Ledger",
     "Model",
+    "OfflineModel",
     "Price",
     "PromptChainError",
     "Result",
     "Run",
     "RunStream",
+    "ScriptedModel",
     "Stage",
     "Step",
     "StepResult",

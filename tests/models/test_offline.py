@@ -28,7 +28,8 @@ import promptchain.chains
 from promptchain.errors import ConfigurationError
 from promptchain.messages import ModelRequest, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
 from promptchain.models.base import Model, complete
-from promptchain.models.offline import NOTICE, OfflineModel, answer
+from promptchain.models.offline import OfflineModel, answer
+from promptchain.models.offline.reading import NOTICE
 from promptchain.models.tokens import count_tokens
 
 MEMO = (

@@ -6,9 +6,11 @@ from functools import lru_cache
 
 from promptchain.errors import DefinitionError
 from promptchain.models.anthropic import AnthropicModel
-from promptchain.models.base import Model
+from promptchain.models.base import Model, complete
+from promptchain.models.offline import OfflineModel
+from promptchain.models.scripted import Scripted, ScriptedModel
 
-__all__ = ["Model", "model_named"]
+__all__ = ["AnthropicModel", "Model", "OfflineModel", "Scripted", "ScriptedModel", "complete", "model_named"]
 
 
 @lru_cache(maxsize=256)
@@ -22,9 +24,6 @@ def model_named(name: str) -> Model:
         raise DefinitionError(
             f"{name!r} cannot be the name of a model; an example of one is 'claude-haiku-4-5'."
         )
-    if name == "offline":
-        # It is large, and most chains never ask for it.
-        from promptchain.models.offline import OfflineModel  # noqa: PLC0415
-
+    if name == OfflineModel.name:
         return OfflineModel()
     return AnthropicModel(name)

@@ -150,7 +150,7 @@ def _body(response: httpx2.Response) -> AsyncIterator[bytes]:
     if "content-encoding" in response.headers:
         return response.aiter_bytes()
     # Straight from the transport: the layers in between only decompress, and cost as much as all we do.
-    return cast("AsyncIterator[bytes]", aiter(cast("httpx2.AsyncByteStream", response.stream)))
+    return aiter(cast("httpx2.AsyncByteStream", response.stream))
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:

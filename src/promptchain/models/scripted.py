@@ -41,7 +41,7 @@ class Scripted:
         thinking: Sent before the text.
         stop_reason: In the API's words.
         stop_details: What the API would add about a refusal.
-        usage: Left out, four characters are a token.
+        usage: Left out, the text is counted as the simulated API counts it.
         delay: Seconds before each chunk. At 0 the event loop still takes a turn at each.
         error: Raised after the chunks, in place of the end.
     """

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from promptchain.models.base import forbid_real_calls
+    from promptchain.models.tokens import count_tokens
     from promptchain.testing.api import MessagesAPI
     from promptchain.testing.bill import Bill, BillEntry
     from promptchain.testing.script import Answer, Fault, Pace, RecordedRequest
-    from promptchain.testing.tokens import count_tokens
 
 __all__ = [
     "Answer",
@@ -32,7 +32,7 @@ _HOMES = {
     "MessagesAPI": "promptchain.testing.api",
     "Pace": "promptchain.testing.script",
     "RecordedRequest": "promptchain.testing.script",
-    "count_tokens": "promptchain.testing.tokens",
+    "count_tokens": "promptchain.models.tokens",
     "forbid_real_calls": "promptchain.models.base",
 }
 

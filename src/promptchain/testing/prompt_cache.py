@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from promptchain.models.tokens import count_tokens
 from promptchain.testing.json_values import as_array, as_object
-from promptchain.testing.tokens import count_tokens
 from promptchain.usage import Usage
 
 if TYPE_CHECKING:

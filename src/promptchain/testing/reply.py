@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from promptchain.models.tokens import count_tokens, running_counts, split_tokens
 from promptchain.testing.script import Answer, Fault, RecordedRequest
-from promptchain.testing.tokens import count_tokens, running_counts, split_tokens
 from promptchain.usage import Usage
 
 __all__ = ["Event", "Reply", "compose", "message", "stream_events", "usage_dict"]

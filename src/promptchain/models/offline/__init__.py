@@ -14,25 +14,27 @@ from promptchain.messages import (
     TextDelta,
     ThinkingDelta,
 )
-from promptchain.models.offline.prose import final_text
-from promptchain.models.offline.reading import NOTICE, read
-from promptchain.models.offline.schema_answers import json_answer
-from promptchain.models.tokens import CHARACTERS_PER_TOKEN, count_input_tokens, count_tokens, digest, pieces
+from promptchain.models.tokens import count_input_tokens, count_tokens, digest, pieces, split_tokens
 from promptchain.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["NOTICE", "OfflineModel", "answer"]
+__all__ = ["OfflineModel", "answer"]
 
 
 def answer(request: ModelRequest) -> str:
     """The offline model's whole reply, before ``max_tokens`` and ``stop_sequences`` cut it.
 
     The same request always has the same answer. It is about the text of the request and says once, in
-    ``NOTICE``, that no model was asked. With an ``output_schema`` it is JSON that conforms to it; then the
+    ``reading.NOTICE``, that no model was asked. With an ``output_schema`` it is JSON that conforms to it; then the
     notice stands in the first field that is made for prose (``content``, ``answer``, ``text`` …) and has room.
     """
+    # What reads and writes is imported on first use: most programs that import this library never need it.
+    from promptchain.models.offline.prose import final_text  # noqa: PLC0415
+    from promptchain.models.offline.reading import read  # noqa: PLC0415
+    from promptchain.models.offline.schema_answers import json_answer  # noqa: PLC0415
+
     reading = read(request)
     return (
         final_text(reading) if request.output_schema is None else json_answer(request.output_schema, reading)
@@ -96,8 +98,8 @@ def _cut(request: ModelRequest, thinking: str, text: str) -> tuple[str, str, str
     if ends:
         text, stop_reason = text[: min(ends)], "stop_sequence"
     thinking_tokens = min(count_tokens(thinking), request.max_tokens)
-    thinking = thinking[: thinking_tokens * CHARACTERS_PER_TOKEN]
+    thinking = "".join(split_tokens(thinking)[:thinking_tokens])
     left = request.max_tokens - thinking_tokens
     if count_tokens(text) > left:
-        text, stop_reason = text[: left * CHARACTERS_PER_TOKEN], "max_tokens"
+        text, stop_reason = "".join(split_tokens(text)[:left]), "max_tokens"
     return thinking, text, stop_reason

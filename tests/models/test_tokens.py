@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from promptchain.models.tokens import running_counts, split_tokens
 from promptchain.testing import count_tokens
-from promptchain.testing.tokens import running_counts, split_tokens
 
 
 @pytest.mark.parametrize(
