@@ -1,0 +1,72 @@
+"""The command ``promptchain``: its arguments, its commands and its exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Sequence
+
+from promptchain.cli import check, run
+from promptchain.cli.exits import FAILED, INTERRUPTED, USAGE
+from promptchain.cli.terminal import OutputLost, Terminal
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: The arguments without the program's name; left out, those of the process.
+
+    Returns:
+        The exit code: 0 done, 1 the run failed, 2 wrong use, 130 interrupted, 141 standard output was closed.
+    """
+    terminal = Terminal.standard()
+    try:
+        arguments = _parsed(argv, terminal)
+        if isinstance(arguments, int):
+            return arguments
+        # Standard output is for what the command gives, so what a chain's own code prints goes elsewhere.
+        with contextlib.redirect_stdout(terminal.error_stream):
+            return int(arguments.command(arguments, terminal))
+    except KeyboardInterrupt:
+        terminal.note("interrupted")
+        return INTERRUPTED
+    except OutputLost as lost:
+        if lost.exit_code == FAILED:
+            terminal.note(f"error: {lost}")
+        return lost.exit_code
+    except Exception as error:  # noqa: BLE001 - whoever types a command has no use for a traceback
+        terminal.note(
+            f"error: {type(error).__name__}: {error} (this is a defect of promptchain; please report it)"
+        )
+        return FAILED
+    finally:
+        terminal.finish()
+
+
+def _parsed(argv: Sequence[str] | None, terminal: Terminal) -> argparse.Namespace | int:
+    parser = argparse.ArgumentParser(
+        prog="promptchain",
+        description="Run typed prompt chains on Claude, and know what they cost.",
+        epilog="exit codes: 0 done, 1 the run failed, 2 wrong use, 130 interrupted",
+    )
+    parser.add_argument("--version", action="store_true", help="show the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    run.configure(commands.add_parser("run", help="run a chain on an input"))
+    check.configure(commands.add_parser("check", help="check a chain and show what it is; nothing is sent"))
+    try:
+        arguments = parser.parse_args(argv)
+    except SystemExit as ended:  # argparse has said what there is to say
+        return ended.code if isinstance(ended.code, int) else USAGE
+    if arguments.version:
+        import importlib.metadata  # noqa: PLC0415 - seldom asked for, and 20 ms
+
+        terminal.write(f"promptchain {importlib.metadata.version('promptchain-ai')}\n")
+        return 0
+    if "command" not in arguments:
+        parser.print_help(sys.stderr)
+        return USAGE
+    return arguments

@@ -1,0 +1,20 @@
+"""What a command's exit code says, and which error means which."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from promptchain.errors import ConfigurationError, DefinitionError, InputError, PromptChainError
+
+DONE: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+"""128 and the number of SIGINT, as shells have it."""
+PIPE_CLOSED: Final = 141
+"""128 and the number of SIGPIPE."""
+
+
+def code_of(error: PromptChainError) -> int:
+    """2 for what the user can mend in a chain, an input or the surroundings; 1 for a run that failed."""
+    return USAGE if isinstance(error, DefinitionError | InputError | ConfigurationError) else FAILED

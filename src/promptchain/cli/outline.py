@@ -1,0 +1,57 @@
+"""A chain stage by stage, those of the chains within it too, each with what it is told from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from promptchain.chain import Chain
+from promptchain.models import Model
+from promptchain.models.anthropic import AnthropicModel
+from promptchain.run import Defaults
+from promptchain.stage import Stage
+from promptchain.step import Step
+
+__all__ = ["Place", "needs_credential", "outline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stage where it stands.
+
+    Attributes:
+        path: As in the ledger: its name, behind the names of the chains around it.
+        stage: The stage.
+        defaults: What the chains around it say.
+    """
+
+    path: str
+    stage: Stage[Any, Any]
+    defaults: Defaults
+
+    @property
+    def model(self) -> Model | None:
+        """The model that it asks, if it asks one and one is named."""
+        return (self.stage.model or self.defaults.model) if isinstance(self.stage, Step) else None
+
+
+def outline(chain: Chain[Any, Any]) -> Sequence[Place]:
+    """Every stage of ``chain`` in the order in which they run; a chain stands before its own stages."""
+    return tuple(_walk(chain, Defaults(), ""))
+
+
+def _walk(chain: Chain[Any, Any], outer: Defaults, prefix: str) -> Iterator[Place]:
+    defaults = chain.defaults.over(outer)
+    for stage in chain.stages:
+        path = prefix + stage.name
+        yield Place(path, stage, defaults)
+        if isinstance(stage, Chain):
+            yield from _walk(stage, defaults, f"{path}/")  # pyright: ignore[reportUnknownArgumentType]
+
+
+def needs_credential(places: Sequence[Place]) -> Sequence[str]:
+    """Names of the models that ask the real API with the environment's credential."""
+    models = [place.model for place in places]
+    names = [m.name for m in models if isinstance(m, AnthropicModel) and m.uses_environment]
+    return tuple(dict.fromkeys(names))
