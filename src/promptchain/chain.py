@@ -90,6 +90,16 @@ class Chain(Stage[In, Out]):
         """The stages in order."""
         return tuple(self._stages.parts())
 
+    @property
+    def defaults(self) -> Defaults:
+        """What it says for the steps that do not say it themselves."""
+        return self._defaults
+
+    @property
+    def max_input_bytes(self) -> int:
+        """The most bytes of UTF-8 that a text input may have."""
+        return self._input.max_bytes
+
     def without_model(self) -> Iterator[str]:
         """Names of the steps within it for which neither they nor the chain name a model."""
         if self._defaults.model is None:
@@ -125,15 +135,15 @@ class Chain(Stage[In, Out]):
             InputError: The input cannot be used. Nothing was sent.
             PromptChainError: The run failed; ``.step`` says where, ``.ledger`` what it cost until then.
         """
-        self._input.accept(input)
+        value = self._input.accept(input)
         run = Run.begin(
-            input,
+            value,
             request_id=request_id,
             model=_model(model),
             readers=readers,
             prices=self._prices,
         )
-        return await self._run(input, run)
+        return await self._run(value, run)
 
     def run_sync(
         self,
@@ -170,12 +180,12 @@ class Chain(Stage[In, Out]):
         Args and errors are those of ``run``. The run begins when the block is entered and is cancelled, with
         its connection to the API, when the block is left.
         """
-        self._input.accept(input)
+        value = self._input.accept(input)
         other = _model(model)
 
         async def start(put: Reader, room: Callable[[], Awaitable[None]], ledger: Ledger) -> Result[Out]:
             run = Run.begin(
-                input,
+                value,
                 request_id=request_id,
                 model=other,
                 readers=(put, *readers),
@@ -183,7 +193,7 @@ class Chain(Stage[In, Out]):
                 ledger=ledger,
                 room=room,
             )
-            return await self._run(input, run)
+            return await self._run(value, run)
 
         return RunStream(start)
 

@@ -26,13 +26,13 @@ class InputType:
 
     def __init__(self, form: Any, max_bytes: int) -> None:
         self.form = str if form is Any or form is object else form
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
 
-    def accept(self, value: object) -> None:
-        """See that a run can begin with ``value``.
+    def accept(self, value: object) -> Any:
+        """The value that a run begins with: ``value``, or the model that a mapping of its fields stands for.
 
         Raises:
-            InputError: It cannot.
+            InputError: No run can begin with it.
         """
         if isinstance(value, str):
             self._accept_text(value)
@@ -42,9 +42,9 @@ class InputType:
                     f"the chain takes text, not {type(value).__name__}; "
                     "declare what it takes with input= on its first step."
                 )
-            return
+            return value
         try:
-            self._adapter.validate_python(value, strict=True)
+            return self._adapter.validate_python(value, strict=True)
         except pydantic.ValidationError as error:
             raise InputError(f"the chain takes {shown(self.form)}: {_first(error)}") from error
 
@@ -78,9 +78,9 @@ class InputType:
                 f"the input holds half of a surrogate pair at character {error.start}, which is no text; "
                 "read it as UTF-8, with errors='replace' if need be."
             ) from None
-        if size > self._max_bytes:
+        if size > self.max_bytes:
             raise InputError(
-                f"the input is {size:,} bytes, and this chain takes {self._max_bytes:,} at most: "
+                f"the input is {size:,} bytes, and this chain takes {self.max_bytes:,} at most: "
                 "split it, or raise max_input_bytes."
             )
 

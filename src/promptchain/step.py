@@ -118,16 +118,41 @@ class Step(Stage[In, Out]):
             self._max_tokens = options.get("max_tokens")
             if self._max_tokens is not None and self._max_tokens < 1:
                 raise DefinitionError(f"max_tokens is a number of tokens above 0, not {self._max_tokens!r}.")
+            self._gates = _gates(gates)
+            self._stop_sequences = _texts(options.get("stop_sequences", ()))
             if unknown := options.keys() - StepOptions.__annotations__.keys():
                 raise DefinitionError(f"a step takes no {', '.join(sorted(unknown))}.")
         except DefinitionError as error:
             raise error.locate(step=name) from error.__cause__
         self._effort: Effort | None = options.get("effort")
         self._thinking = options.get("thinking")
-        self._stop_sequences = tuple(options.get("stop_sequences", ()))
-        self._gates = tuple(gates)
         self.input_type = input
         self.output_type = output
+
+    @property
+    def prompt(self) -> Template:
+        """What the model is asked."""
+        return self._prompt
+
+    @property
+    def system(self) -> Template | None:
+        """Its system prompt."""
+        return self._system
+
+    @property
+    def gates(self) -> Sequence[Gate[Any]]:
+        """The checks of its output, in order."""
+        return self._gates
+
+    @property
+    def model(self) -> Model | None:
+        """The model that it names itself."""
+        return self._model
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens of a reply, if it says so itself."""
+        return self._max_tokens
 
     def check(self, names: Mapping[str, Any]) -> None:
         """See that every placeholder exists where the step stands."""
@@ -287,6 +312,21 @@ async def _pass(gates: Sequence[Gate[Any]], value: object, run: Run) -> None:
                 reason=gate.reason,
                 value=value,
             )
+
+
+def _gates(gates: Sequence[Gate[Any]]) -> tuple[Gate[Any], ...]:
+    untyped: Any = gates
+    if not isinstance(untyped, Sequence) or not all(isinstance(gate, Gate) for gate in gates):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DefinitionError(
+            f"gates is a list of gates, as in gates=[Gate(check, 'why not')], not {untyped!r}."
+        )
+    return tuple(gates)
+
+
+def _texts(stop_sequences: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(stop_sequences, str):  # or each of its characters would be one
+        raise DefinitionError(f"stop_sequences is a list of texts: [{stop_sequences!r}].")
+    return tuple(stop_sequences)
 
 
 def _model(model: str | Model | None) -> Model | None:
