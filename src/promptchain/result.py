@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic, Protocol
 
 import pydantic_core
 from typing_extensions import TypeVar
@@ -14,13 +14,19 @@ from promptchain.errors import PromptChainError
 from promptchain.ledger import Ledger
 from promptchain.usage import Usage
 
-if TYPE_CHECKING:
-    from promptchain.stage import Stage
-
 __all__ = ["Result", "StepResult"]
 
 Out_co = TypeVar("Out_co", covariant=True, default=Any)
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _Stage(Protocol[T_co]):
+    """As much of a stage as its result depends on, so that ``result[stage]`` has the stage's type."""
+
+    name: str
+
+    async def execute(self, value: Any, run: Any) -> T_co: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +53,7 @@ class StepResult(Generic[Out_co]):
     system_hash: str | None = None
     steps: Mapping[str, StepResult] = field(default_factory=dict[str, "StepResult"])
     run_ledger: Ledger = field(default_factory=Ledger, repr=False)
-    stage: Stage[Any, Any] | None = field(default=None, repr=False, compare=False)
+    stage: _Stage[Any] | None = field(default=None, repr=False, compare=False)
 
     @property
     def ledger(self) -> Ledger:
@@ -113,7 +119,7 @@ class Result(Generic[Out_co]):
         """USD of the whole run, or ``None`` where a price is not known."""
         return self.ledger.cost
 
-    def __getitem__(self, stage: Stage[Any, T]) -> StepResult[T]:
+    def __getitem__(self, stage: _Stage[T]) -> StepResult[T]:
         for step in _all(self.steps):
             if step.stage is stage:
                 return step

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Generic, cast
 
@@ -30,7 +31,7 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
-class Stage(Generic[In, Out]):
+class Stage(ABC, Generic[In, Out]):
     """One stage of a chain: a name, and an asynchronous function of a value and the run.
 
     Attributes:
@@ -51,6 +52,7 @@ class Stage(Generic[In, Out]):
             raise DefinitionError(f"{name!r} cannot be a name, as prompts use {{{name}}} for something else.")
         self.name = name
 
+    @abstractmethod
     async def execute(self, value: In, run: Run) -> Out:
         """Do the work.
 
@@ -58,7 +60,6 @@ class Stage(Generic[In, Out]):
             value: What the stage before gave, or the chain's input.
             run: The run, seen from this stage.
         """
-        raise NotImplementedError
 
     def parts(self) -> Iterator[Stage[Any, Any]]:
         """The stages that run one after another when this one runs; itself, unless it is a pipeline."""
