@@ -12,7 +12,8 @@ from promptchain.errors import DefinitionError, GateCrashedError
 
 __all__ = ["Gate"]
 
-T_contra = TypeVar("T_contra", contravariant=True, default=object)
+# Without a default, which mypy would put in place of what a lambda is handed.
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Gate(Generic[T_contra]):
@@ -30,7 +31,7 @@ class Gate(Generic[T_contra]):
 
     def __init__(
         self,
-        predicate: Callable[[T_contra], bool] | Callable[[T_contra], Awaitable[bool]],
+        predicate: Callable[[T_contra], bool | Awaitable[bool]],
         reason: str,
         *,
         name: str | None = None,
