@@ -6,9 +6,9 @@ Run it: python examples/simulated_api.py
 import asyncio
 
 from promptchain import AnthropicModel, Chain, PromptChainError, Step
-from promptchain.testing import Fault, MessagesAPI
+from promptchain.testing import Fault, MessagesAPI, ScriptItem
 
-TROUBLES = {
+TROUBLES: dict[str, ScriptItem] = {
     "all is well": "The moon pulls at the sea, and so does the sun.",
     "overloaded": Fault.status(529, retry_after=2),
     "no such luck": Fault.reset(),

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, cast, overload
 
-from typing_extensions import TypedDict, TypeVar, Unpack
+from typing_extensions import TypeVar, Unpack
 
+from promptchain.arguments import Arguments, Options, model_of, refuse_unknown
 from promptchain.background import wait_for
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
 from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
 from promptchain.ledger import Ledger
-from promptchain.messages import Effort
-from promptchain.models import Model, model_named
+from promptchain.models import Model
 from promptchain.pricing import PriceBook
 from promptchain.result import Result
-from promptchain.run import Defaults, Run
+from promptchain.run import Run
 from promptchain.stage import In, Out, Pipeline, Stage
 from promptchain.stream import RunStream
 
@@ -26,13 +26,9 @@ __all__ = ["Chain"]
 T = TypeVar("T")
 
 
-class ChainOptions(TypedDict, total=False):
-    """What a chain says for all its steps."""
+class ChainOptions(Options, total=False):
+    """What a chain says for all its steps, and of its own input."""
 
-    model: str | Model
-    max_tokens: int
-    effort: Effort
-    thinking: Mapping[str, Any]
     prices: PriceBook
     max_input_bytes: int
 
@@ -48,7 +44,7 @@ class Chain(Stage[In, Out]):
         effort: Effort of the steps that do not say.
         thinking: Thinking of the steps that do not say.
         prices: Prices of the caller's own by model name, before the published ones.
-        max_input_bytes: Most bytes of UTF-8 that a text input may have; 4 MiB.
+        max_input_bytes: Most bytes of UTF-8 of a text that a run is begun with; 4 MiB.
 
     Raises:
         DefinitionError: A prompt names what does not exist, two stages have one name or do not fit, or a
@@ -63,22 +59,12 @@ class Chain(Stage[In, Out]):
     def __init__(self, name: str, stages: Stage[In, Out], **options: Unpack[ChainOptions]) -> None: ...
     def __init__(self, name: str, stages: Stage[Any, Any], **options: Unpack[ChainOptions]) -> None:
         super().__init__(name)
-        if unknown := options.keys() - ChainOptions.__annotations__.keys():
-            raise DefinitionError(f"a chain takes no {', '.join(sorted(unknown))}.")
+        refuse_unknown(options, ChainOptions.__optional_keys__, "a chain")
         if not isinstance(stages, Stage):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(
                 f"the chain {name!r} takes a stage, or stages joined with '|', not {type(stages).__name__}."
             )
-        max_tokens = options.get("max_tokens")
-        if max_tokens is not None and max_tokens < 1:
-            raise DefinitionError(f"max_tokens is a number of tokens above 0, not {max_tokens!r}.")
-        self._defaults = Defaults(
-            model=_model(options.get("model")),
-            max_tokens=max_tokens,
-            effort=options.get("effort"),
-            thinking=options.get("thinking"),
-        )
-        self._prices = options.get("prices")
+        self._arguments = Arguments.of(options)
         self._stages: Pipeline[In, Out] = Pipeline(tuple(stages.parts()))
         self._input = InputType(stages.input_type, options.get("max_input_bytes", DEFAULT_MAX_BYTES))
         self.input_type = self._input.form
@@ -91,9 +77,9 @@ class Chain(Stage[In, Out]):
         return tuple(self._stages.parts())
 
     @property
-    def defaults(self) -> Defaults:
-        """What it says for the steps that do not say it themselves."""
-        return self._defaults
+    def arguments(self) -> Arguments:
+        """What it says of the model calls of steps that do not say it themselves."""
+        return self._arguments
 
     @property
     def max_input_bytes(self) -> int:
@@ -102,7 +88,7 @@ class Chain(Stage[In, Out]):
 
     def without_model(self) -> Iterator[str]:
         """Names of the steps within it for which neither they nor the chain name a model."""
-        if self._defaults.model is None:
+        if self._arguments.model is None:
             for step in self._stages.without_model():
                 yield f"{self.name}/{step}"
 
@@ -139,9 +125,8 @@ class Chain(Stage[In, Out]):
         run = Run.begin(
             value,
             request_id=request_id,
-            model=_model(model),
+            model=model_of(model),
             readers=readers,
-            prices=self._prices,
         )
         return await self._run(value, run)
 
@@ -170,18 +155,18 @@ class Chain(Stage[In, Out]):
         """Run the chain and read what happens while it happens.
 
         Example:
-            ::
-
-                async with chain.stream("…") as stream:
-                    async for text in stream.text:
-                        print(text, end="", flush=True)
-                    result = await stream.result()
+            ```
+            async with chain.stream("…") as stream:
+                async for text in stream.text:
+                    print(text, end="", flush=True)
+                result = await stream.result()
+            ```
 
         Args and errors are those of ``run``. The run begins when the block is entered and is cancelled, with
         its connection to the API, when the block is left.
         """
         value = self._input.accept(input)
-        other = _model(model)
+        other = model_of(model)
 
         async def start(put: Reader, room: Callable[[], Awaitable[None]], ledger: Ledger) -> Result[Out]:
             run = Run.begin(
@@ -189,7 +174,6 @@ class Chain(Stage[In, Out]):
                 request_id=request_id,
                 model=other,
                 readers=(put, *readers),
-                prices=self._prices,
                 ledger=ledger,
                 room=room,
             )
@@ -199,7 +183,7 @@ class Chain(Stage[In, Out]):
 
     async def execute(self, value: In, run: Run) -> Out:
         """Run as a stage of another chain."""
-        inside = run.within(value, self._defaults)
+        inside = run.within(value, self._arguments)
         run.inner = inside.scope.results
         return await self._stages.execute(value, inside)
 
@@ -232,7 +216,3 @@ class Chain(Stage[In, Out]):
                 f"no model is named for {', '.join(missing)}: give the chain one, as in "
                 f"Chain({self.name!r}, ..., model='claude-haiku-4-5')."
             )
-
-
-def _model(model: str | Model | None) -> Model | None:
-    return model_named(model) if isinstance(model, str) else model

@@ -3,13 +3,13 @@
 ::
 
     PromptChainError
-    ├── DefinitionError              the chain is wrong as written; nothing was sent
+    ├── DefinitionError              the chain is wrong as written
     │   ├── TemplateError            a placeholder or a brace in a prompt
     │   ├── PromptFileError          a prompt file is missing, unreadable or not UTF-8
     │   ├── OutputTypeError          no JSON schema can be made of an output type
     │   ├── LinkError                two stages whose declared types do not fit
     │   └── LoadError                a chain named as ``module:attribute`` cannot be loaded
-    ├── ConfigurationError           the surroundings are wrong; nothing was sent
+    ├── ConfigurationError           the surroundings are wrong
     │   ├── MissingKeyError          there is no credential for the API
     │   ├── MissingExtraError        an optional dependency is not installed
     │   └── RealCallForbiddenError   a test reached for the real API
@@ -106,7 +106,7 @@ def _rebuild(
 
 
 class DefinitionError(PromptChainError):
-    """A chain, step or gate is wrong as written. Raised when it is built, before anything is sent."""
+    """A chain, step or gate is wrong as written. Raised when it is built, as far as it can be seen there."""
 
 
 class TemplateError(DefinitionError):
@@ -130,7 +130,7 @@ class LoadError(DefinitionError):
 
 
 class ConfigurationError(PromptChainError):
-    """Something around the chain is missing or wrong. Nothing was sent."""
+    """Something around the chain is missing or wrong. This request was not sent."""
 
 
 class MissingKeyError(ConfigurationError):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, overload
 
-from promptchain.pricing import PriceBook, cost_of
+from promptchain.pricing import PriceBook, cost_of, in_digits
 from promptchain.usage import Usage
 
 __all__ = ["Attempt", "Ledger"]
@@ -61,7 +61,7 @@ class Attempt:
             "number": self.number,
             "model": self.model,
             "usage": self.usage.as_dict(),
-            "cost": None if self.cost is None else str(self.cost),
+            "cost": in_digits(self.cost),
             "estimated": self.estimated,
             "seconds": round(self.seconds, 6),
             "first_text": None if self.first_text is None else round(self.first_text, 6),
@@ -127,4 +127,9 @@ class Ledger(Sequence[Attempt]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"Ledger({self._attempts!r})"
+        usage = self.usage
+        bound = ", estimated" if self.estimated else ""
+        return (
+            f"<Ledger of {len(self)} attempts: {usage.total_input_tokens:,} tokens in, "
+            f"{usage.output_tokens:,} out{bound}>"
+        )

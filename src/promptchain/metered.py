@@ -74,7 +74,7 @@ class Metered:
                     stop_reason=closing.stop_reason if closing else None,
                     error=None if closing else _told(failure),
                     request_id=(opening and opening.request_id) or getattr(failure, "request_id", None),
-                    prices=run.execution.prices,
+                    prices=run.arguments.prices,
                 )
                 run.ledger.record(attempt)
                 run.emit(AttemptFinished(at=run.seconds, step=run.path, record=attempt))

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from promptchain.usage import Usage
 
-__all__ = ["Price", "PriceBook", "cost_of"]
+__all__ = ["Price", "PriceBook", "cost_of", "in_digits"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,3 +93,8 @@ def _published(usage: Usage, model: str, at: datetime | None) -> Decimal | None:
     except LookupError:
         return None
     return calculation.total_price
+
+
+def in_digits(cost: Decimal | None) -> str | None:
+    """USD as JSON takes it without losing a digit: ``"0.00000041"``, never ``"4.1E-7"``."""
+    return None if cost is None else f"{cost:f}"

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar
 
 from promptchain.errors import PromptChainError
 from promptchain.ledger import Ledger
+from promptchain.pricing import in_digits
 from promptchain.usage import Usage
 
 __all__ = ["Result", "StepResult"]
@@ -78,7 +79,7 @@ class StepResult(Generic[Out_co]):
             "output": _jsonable(self.output),
             "seconds": round(self.seconds, 6),
             "usage": self.usage.as_dict(),
-            "cost": None if self.cost is None else str(self.cost),
+            "cost": in_digits(self.cost),
             "prompt_hash": self.prompt_hash,
             "system_hash": self.system_hash,
             "steps": {name: step.as_dict() for name, step in self.steps.items()},
@@ -137,7 +138,7 @@ class Result(Generic[Out_co]):
             "request_id": self.request_id,
             "seconds": round(self.seconds, 6),
             "usage": self.usage.as_dict(),
-            "cost": None if self.cost is None else str(self.cost),
+            "cost": in_digits(self.cost),
             "estimated": self.ledger.estimated,
             "steps": {name: step.as_dict() for name, step in self.steps.items()},
             "ledger": [attempt.as_dict() for attempt in self.ledger],

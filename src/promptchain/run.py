@@ -9,34 +9,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from promptchain.arguments import Arguments
 from promptchain.errors import InputError
 from promptchain.events import Event, Reader
 from promptchain.ledger import Ledger
-from promptchain.messages import Effort
-from promptchain.models.base import Model
-from promptchain.pricing import PriceBook
+from promptchain.models import Model
 from promptchain.result import StepResult
 
-__all__ = ["Defaults", "Run"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """What a chain says for the steps that do not say it themselves; ``None`` is not said."""
-
-    model: Model | None = None
-    max_tokens: int | None = None
-    effort: Effort | None = None
-    thinking: Mapping[str, Any] | None = None
-
-    def over(self, outer: Defaults) -> Defaults:
-        """These, and where nothing is said those of the chain around."""
-        return Defaults(
-            model=self.model or outer.model,
-            max_tokens=self.max_tokens or outer.max_tokens,
-            effort=self.effort or outer.effort,
-            thinking=self.thinking or outer.thinking,
-        )
+__all__ = ["Run"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,7 +27,6 @@ class Execution:
     request_id: str
     ledger: Ledger
     readers: tuple[Reader, ...]
-    prices: PriceBook | None
     model: Model | None
     room: Callable[[], Awaitable[None]] | None
     began: float
@@ -72,11 +51,12 @@ class Run:
         is_last: Whether the text of this stage is the answer of the whole run.
         previous: What the stage was handed.
         attempt: How many requests the stage has sent.
+        arguments: What the chains around the stage say of its model calls.
     """
 
     execution: Execution
     scope: Scope
-    defaults: Defaults
+    arguments: Arguments
     path: str = ""
     is_last: bool = True
     previous: object = None
@@ -92,7 +72,6 @@ class Run:
         *,
         request_id: str | None = None,
         readers: Sequence[Reader] = (),
-        prices: PriceBook | None = None,
         model: Model | None = None,
         ledger: Ledger | None = None,
         room: Callable[[], Awaitable[None]] | None = None,
@@ -103,7 +82,6 @@ class Run:
             value: The input.
             request_id: The caller's id for it; left out, the run's own.
             readers: Called with each event.
-            prices: The caller's own prices.
             model: Asked instead of every model that the chain names.
             ledger: Where the attempts go; left out, a new one.
             room: Awaited after each piece of text, so that a slow reader slows the run.
@@ -124,12 +102,11 @@ class Run:
             request_id=request_id or run_id,
             ledger=Ledger() if ledger is None else ledger,
             readers=tuple(readers),
-            prices=prices,
             model=model,
             room=room,
             began=time.perf_counter(),
         )
-        return cls(execution=execution, scope=Scope(value, {}), defaults=Defaults(), previous=value)
+        return cls(execution=execution, scope=Scope(value, {}), arguments=Arguments(), previous=value)
 
     @property
     def id(self) -> str:
@@ -192,12 +169,12 @@ class Run:
         return Run(
             execution=self.execution,
             scope=self.scope,
-            defaults=self.defaults,
+            arguments=self.arguments,
             path=path,
             is_last=self.is_last and is_last,
             previous=value,
         )
 
-    def within(self, value: object, defaults: Defaults) -> Run:
+    def within(self, value: object, arguments: Arguments) -> Run:
         """This run, seen from inside a chain that is handed ``value``: names start anew."""
-        return replace(self, scope=Scope(value, {}), defaults=defaults.over(self.defaults))
+        return replace(self, scope=Scope(value, {}), arguments=arguments.over(self.arguments))

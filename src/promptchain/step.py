@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, overload
 
-from typing_extensions import TypedDict, TypeForm, TypeVar, Unpack
+from typing_extensions import TypeForm, TypeVar, Unpack
 
+from promptchain.arguments import DEFAULT_MAX_TOKENS, Arguments, Options, refuse_unknown
 from promptchain.errors import (
     ContextWindowError,
     DefinitionError,
@@ -19,9 +20,8 @@ from promptchain.errors import (
 )
 from promptchain.events import GateJudged, TextCommitted, TextRetracted, TextTentative, Thinking
 from promptchain.gates import Gate
-from promptchain.messages import Effort, ModelRequest, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
+from promptchain.messages import ModelRequest, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
 from promptchain.metered import Metered
-from promptchain.models import Model, model_named
 from promptchain.outputs import OutputType
 from promptchain.run import Run
 from promptchain.stage import In, Out, Stage
@@ -30,19 +30,17 @@ from promptchain.templates import Prompt, Template
 __all__ = ["Step"]
 
 T = TypeVar("T")
+U = TypeVar("U")
 
-DEFAULT_MAX_TOKENS = 4_096
 
-
-class StepOptions(TypedDict, total=False):
+class StepOptions(Options, total=False):
     """What else a step can say; what it leaves out comes from the chain."""
 
-    system: Prompt
-    model: str | Model
-    max_tokens: int
-    effort: Effort
-    thinking: Mapping[str, Any]
+    system: Prompt | None
     stop_sequences: Sequence[str]
+
+
+_KNOWN = StepOptions.__optional_keys__ | {"prompt", "input", "output", "gates"}
 
 
 class Step(Stage[In, Out]):
@@ -90,13 +88,23 @@ class Step(Stage[In, Out]):
     ) -> None: ...
     @overload
     def __init__(
-        self,
+        self: Step[object, U],
         name: str,
         *,
         prompt: Prompt,
-        output: TypeForm[Out],
-        input: TypeForm[In] = ...,
-        gates: Sequence[Gate[Out]] = (),
+        output: TypeForm[U],
+        gates: Sequence[Gate[U]] = (),
+        **options: Unpack[StepOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Step[T, U],
+        name: str,
+        *,
+        prompt: Prompt,
+        output: TypeForm[U],
+        input: TypeForm[T],
+        gates: Sequence[Gate[U]] = (),
         **options: Unpack[StepOptions],
     ) -> None: ...
     def __init__(
@@ -111,21 +119,16 @@ class Step(Stage[In, Out]):
     ) -> None:
         super().__init__(name)
         try:
+            refuse_unknown(options, _KNOWN, "a step")
+            system = options.get("system")
             self._prompt = Template(prompt)
-            self._system = Template(options["system"], "system prompt") if "system" in options else None
+            self._system = None if system is None else Template(system, "system prompt")
             self._output: OutputType[Any] = OutputType(output)
-            self._model = _model(options.get("model"))
-            self._max_tokens = options.get("max_tokens")
-            if self._max_tokens is not None and self._max_tokens < 1:
-                raise DefinitionError(f"max_tokens is a number of tokens above 0, not {self._max_tokens!r}.")
+            self._arguments = Arguments.of(options)
             self._gates = _gates(gates)
             self._stop_sequences = _texts(options.get("stop_sequences", ()))
-            if unknown := options.keys() - StepOptions.__annotations__.keys():
-                raise DefinitionError(f"a step takes no {', '.join(sorted(unknown))}.")
         except DefinitionError as error:
             raise error.locate(step=name) from error.__cause__
-        self._effort: Effort | None = options.get("effort")
-        self._thinking = options.get("thinking")
         self.input_type = input
         self.output_type = output
 
@@ -145,14 +148,9 @@ class Step(Stage[In, Out]):
         return self._gates
 
     @property
-    def model(self) -> Model | None:
-        """The model that it names itself."""
-        return self._model
-
-    @property
-    def max_tokens(self) -> int | None:
-        """The most tokens of a reply, if it says so itself."""
-        return self._max_tokens
+    def arguments(self) -> Arguments:
+        """What it says itself of its model calls."""
+        return self._arguments
 
     def check(self, names: Mapping[str, Any]) -> None:
         """See that every placeholder exists where the step stands."""
@@ -162,7 +160,7 @@ class Step(Stage[In, Out]):
 
     def without_model(self) -> Iterator[str]:
         """Its own name, when it names no model."""
-        if self._model is None:
+        if self._arguments.model is None:
             yield self.name
 
     async def execute(self, value: In, run: Run) -> Out:  # noqa: ARG002 - it is run.previous
@@ -176,12 +174,13 @@ class Step(Stage[In, Out]):
         """
         run.prompt_hash = self._prompt.digest
         run.system_hash = self._system.digest if self._system else None
-        model = run.execution.model or self._model or run.defaults.model
+        arguments = self._arguments.over(run.arguments)
+        model = run.execution.model or arguments.model
         if model is None:
             raise DefinitionError("no model is named, neither by the step nor by the chain.")
         reply = _Reply(run, at_once=run.is_last and self.output_type is str and not self._gates)
         try:
-            await reply.receive(Metered(model, run), self._request(run))
+            await reply.receive(Metered(model, run), self._request(arguments, run))
             output: Out = self._output.parse(reply.text)
             await _pass(self._gates, output, run)
         except BaseException as error:
@@ -190,15 +189,14 @@ class Step(Stage[In, Out]):
         reply.commit()
         return output
 
-    def _request(self, run: Run) -> ModelRequest:
-        defaults = run.defaults
+    def _request(self, arguments: Arguments, run: Run) -> ModelRequest:
         return ModelRequest(
             messages=({"role": "user", "content": self._prompt.render(run.lookup)},),
             system=self._system.render(run.lookup) if self._system else None,
-            max_tokens=self._max_tokens or defaults.max_tokens or DEFAULT_MAX_TOKENS,
+            max_tokens=arguments.max_tokens or DEFAULT_MAX_TOKENS,
             output_schema=self._output.schema,
-            effort=self._effort or defaults.effort,
-            thinking=self._thinking or defaults.thinking,
+            effort=arguments.effort,
+            thinking=arguments.thinking,
             stop_sequences=self._stop_sequences,
             request_id=run.request_id,
         )
@@ -327,7 +325,3 @@ def _texts(stop_sequences: Sequence[str]) -> tuple[str, ...]:
     if isinstance(stop_sequences, str):  # or each of its characters would be one
         raise DefinitionError(f"stop_sequences is a list of texts: [{stop_sequences!r}].")
     return tuple(stop_sequences)
-
-
-def _model(model: str | Model | None) -> Model | None:
-    return model_named(model) if isinstance(model, str) else model

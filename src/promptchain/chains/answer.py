@@ -28,7 +28,9 @@ class Draft(BaseModel):
     """The content of an answer, before it is polished."""
 
     content: str
-    confidence: float = Field(ge=0, le=1, description="how sure you are that the content is right and complete")
+    confidence: float = Field(
+        ge=0, le=1, description="how sure you are that the content is right and complete"
+    )
 
 
 def _intent_is_stated(analysis: Analysis) -> bool:

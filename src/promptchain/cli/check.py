@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from promptchain.arguments import DEFAULT_MAX_TOKENS
 from promptchain.chain import Chain
 from promptchain.cli.exits import DONE, code_of
 from promptchain.cli.outline import Place, outline
@@ -17,7 +18,7 @@ from promptchain.loading import load_chain
 from promptchain.models.anthropic import AnthropicModel
 from promptchain.models.catalog import KNOWN_MODELS, KNOWN_ON
 from promptchain.spelling import nearest
-from promptchain.step import DEFAULT_MAX_TOKENS, Step
+from promptchain.step import Step
 from promptchain.templates import Template
 
 __all__ = ["configure"]
@@ -76,7 +77,7 @@ def _described(place: Place) -> Mapping[str, Any]:
         described |= {
             "model": place.model.name if place.model else None,
             "model_from": _origin(place),
-            "max_tokens": stage.max_tokens or place.defaults.max_tokens or DEFAULT_MAX_TOKENS,
+            "max_tokens": place.arguments.max_tokens or DEFAULT_MAX_TOKENS,
             "prompt": _template(stage.prompt),
             "system": _template(stage.system) if stage.system else None,
             "gates": [{"name": gate.name, "reason": gate.reason} for gate in stage.gates],
@@ -87,7 +88,7 @@ def _described(place: Place) -> Mapping[str, Any]:
 def _origin(place: Place) -> str | None:
     if place.model is None:
         return None
-    return "step" if isinstance(place.stage, Step) and place.stage.model is not None else "chain"
+    return "step" if isinstance(place.stage, Step) and place.stage.arguments.model is not None else "chain"
 
 
 def _template(template: Template) -> Mapping[str, Any]:

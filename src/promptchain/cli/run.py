@@ -19,6 +19,7 @@ from promptchain.errors import PromptChainError
 from promptchain.ledger import Ledger
 from promptchain.loading import load_chain
 from promptchain.models.anthropic import credentials_found
+from promptchain.pricing import in_digits
 from promptchain.result import Result
 
 __all__ = ["configure"]
@@ -193,7 +194,7 @@ class _Command:
                 {
                     "error": error,
                     "usage": self._ledger.usage.as_dict(),
-                    "cost": None if cost is None else str(cost),
+                    "cost": in_digits(cost),
                     "estimated": self._ledger.estimated,
                     "ledger": [attempt.as_dict() for attempt in self._ledger],
                 }

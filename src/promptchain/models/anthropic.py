@@ -27,7 +27,7 @@ __all__ = ["AnthropicModel", "credentials_found"]
 
 _MISSING_KEY = (
     "there is no credential for the Anthropic API: set ANTHROPIC_API_KEY, or hand over a client of your own "
-    "with AnthropicModel(name, client=AsyncAnthropic(...)). To try a chain without one, use OfflineModel()."
+    "with AnthropicModel(name, client=AsyncAnthropic(...)). To try a chain without one, use model='offline'."
 )
 
 

@@ -14,6 +14,7 @@ from promptchain.errors import (
     AuthenticationError,
     BadRequestError,
     BillingError,
+    ConfigurationError,
     ConflictError,
     IncompleteReplyError,
     MalformedReplyError,
@@ -77,6 +78,11 @@ def translated(error: Exception, *, model: str, replying: bool) -> PromptChainEr
             | httpx2.DecodingError()
         ):
             return MalformedReplyError(f"the API's reply cannot be read: {error}")
+        case anthropic.APIConnectionError() if _loop_is_closed(error):
+            return ConfigurationError(
+                "the client belongs to an event loop that is closed: make it in the loop that uses it, "
+                "or name the model and let promptchain make one."
+            )
         case httpx2.TransportError() if replying:
             return IncompleteReplyError(f"the connection broke in the middle of the reply: {_cause(error)}")
         case anthropic.APIConnectionError() | httpx2.TransportError():
@@ -103,7 +109,7 @@ def _status(error: anthropic.APIStatusError, model: str) -> PromptChainError:
         by_type = ERROR_TYPES.get(str(error.type)) if status < 400 else None
         kind = by_type or (ServerError if status >= 500 else ModelStatusError)
     hint = _ADVICE.get(kind, "")
-    if kind is ModelNotFoundError:
+    if kind is ModelNotFoundError and model not in KNOWN_MODELS:
         hint = f"is {model!r} the name of a model?{nearest(model, KNOWN_MODELS)}"
     headers = error.response.headers
     should_retry = headers.get("x-should-retry")
@@ -148,9 +154,15 @@ def _was_sent(error: BaseException) -> bool:
     return not any(isinstance(cause, unmade) for cause in causes)
 
 
+def _loop_is_closed(error: BaseException) -> bool:
+    return any(isinstance(c, RuntimeError) and str(c) == "Event loop is closed" for c in _chain(error))
+
+
 def _cause(error: BaseException) -> str:
     last = tuple(_chain(error))[-1]
-    return str(last) or type(last).__name__
+    # aiohttp puts a status of its own in front of what happened, on a line of its own.
+    lines = str(last).strip().splitlines()
+    return lines[-1].strip().rstrip(".") if lines else type(last).__name__
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

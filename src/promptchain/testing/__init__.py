@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from promptchain.models.tokens import count_tokens
     from promptchain.testing.api import MessagesAPI
     from promptchain.testing.bill import Bill, BillEntry
-    from promptchain.testing.script import Answer, Fault, Pace, RecordedRequest
+    from promptchain.testing.script import Answer, Fault, Pace, RecordedRequest, ScriptItem
 
 __all__ = [
     "Answer",
@@ -20,6 +20,7 @@ __all__ = [
     "MessagesAPI",
     "Pace",
     "RecordedRequest",
+    "ScriptItem",
     "count_tokens",
     "forbid_real_calls",
 ]
@@ -32,6 +33,7 @@ _HOMES = {
     "MessagesAPI": "promptchain.testing.api",
     "Pace": "promptchain.testing.script",
     "RecordedRequest": "promptchain.testing.script",
+    "ScriptItem": "promptchain.testing.script",
     "count_tokens": "promptchain.models.tokens",
     "forbid_real_calls": "promptchain.models.base",
 }

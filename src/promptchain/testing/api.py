@@ -10,7 +10,7 @@ from typing import Self
 
 from promptchain.testing.bill import Bill
 from promptchain.testing.endpoints import Endpoints
-from promptchain.testing.script import Match, Pace, RecordedRequest, Scripted
+from promptchain.testing.script import Match, Pace, RecordedRequest, ScriptItem
 from promptchain.testing.server import HttpServer
 
 __all__ = ["MessagesAPI"]
@@ -79,11 +79,11 @@ class MessagesAPI:
         """How many items of the script no request has taken."""
         return self._endpoints.script.pending
 
-    def script(self, *items: Scripted) -> None:
+    def script(self, *items: ScriptItem) -> None:
         """Answer the next requests with ``items``, in this order. What is scripted already comes first."""
         self._endpoints.script.add(items)
 
-    def script_for(self, match: Match, *items: Scripted) -> None:
+    def script_for(self, match: Match, *items: ScriptItem) -> None:
         """Answer the next requests that ``match`` means with ``items``, before what any request would get.
 
         Args:
@@ -92,7 +92,7 @@ class MessagesAPI:
         """
         self._endpoints.script.add(items, match)
 
-    def answer_with(self, function: Callable[[RecordedRequest], Scripted] | None) -> None:
+    def answer_with(self, function: Callable[[RecordedRequest], ScriptItem] | None) -> None:
         """Let ``function`` answer, or fail, each request for which nothing is scripted; ``None`` ends that.
 
         It runs in the thread of the server, so while it runs nobody is served. What it raises becomes a 500.

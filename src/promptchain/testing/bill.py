@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, overload
 
-from promptchain.pricing import cost_of
+from promptchain.pricing import cost_of, in_digits
 from promptchain.usage import Usage
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class BillEntry:
             "streamed": self.streamed,
             "status": self.status,
             "usage": _usage_dict(self.usage),
-            "cost": None if self.cost is None else str(self.cost),
+            "cost": in_digits(self.cost),
             "aborted": self.aborted,
             "fault": self.fault,
             "deltas_sent": self.deltas_sent,
@@ -182,7 +182,7 @@ class Bill(Sequence[BillEntry]):
         return {
             "requests": [entry.as_dict() for entry in list(self._entries)],
             "usage": _usage_dict(self.usage),
-            "cost": None if self.cost is None else str(self.cost),
+            "cost": in_digits(self.cost),
         }
 
     @overload

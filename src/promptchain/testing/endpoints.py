@@ -26,7 +26,7 @@ from promptchain.testing.script import (
     Pace,
     RecordedRequest,
     Script,
-    Scripted,
+    ScriptItem,
     as_answer,
 )
 from promptchain.testing.script_json import script_from_json
@@ -40,7 +40,7 @@ _ORGANIZATION: Final = "00000000-0000-4000-8000-000000000000"
 _LIMITS: Final = {"requests": 4_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
 _HELD: Final = {"messages": ("POST",), "messages/count_tokens": ("POST",), "models": ("GET",)}
 
-Answering: TypeAlias = Callable[[RecordedRequest], Scripted]
+Answering: TypeAlias = Callable[[RecordedRequest], ScriptItem]
 
 
 class _RateLimits:
@@ -216,7 +216,7 @@ class Endpoints:
         if request.body["max_tokens"] == 0:
             self._prewarm(request, exchange, entry, headers)
             return
-        taken: tuple[Scripted] | None = self.script.take(request)
+        taken: tuple[ScriptItem] | None = self.script.take(request)
         fault = taken[0] if taken and isinstance(taken[0], Fault) else None
         if taken is None or (fault is not None and fault.answer is None):
             made = self._ask_function(request, entry)
@@ -247,7 +247,7 @@ class Endpoints:
         delivery = Delivery(exchange, entry, self.bill, pace=pace, headers=headers)
         await (delivery.stream if request.streamed else delivery.whole)(reply, fault)
 
-    def _ask_function(self, request: RecordedRequest, entry: BillEntry) -> tuple[Scripted] | None:
+    def _ask_function(self, request: RecordedRequest, entry: BillEntry) -> tuple[ScriptItem] | None:
         if self.answering is None:
             return None
         try:

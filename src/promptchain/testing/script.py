@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from promptchain.testing.catalogue import ModelFacts
 from promptchain.testing.json_values import as_object
 
-__all__ = ["Answer", "AnswerLike", "Fault", "Pace", "RecordedRequest", "Script", "Scripted"]
+__all__ = ["Answer", "AnswerLike", "Fault", "Pace", "RecordedRequest", "Script", "ScriptItem"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +211,7 @@ class Fault:
         return self.message or {"overloaded_error": "Overloaded"}.get(self.type or "", "a scripted error")
 
 
-Scripted: TypeAlias = "AnswerLike | Fault"
+ScriptItem: TypeAlias = "AnswerLike | Fault"
 """What a script may hold."""
 
 
@@ -277,20 +277,20 @@ class Script:
     """Items in the order in which they are given out, some of them for certain requests only."""
 
     def __init__(self) -> None:
-        self._rows: list[tuple[Match | None, deque[Scripted]]] = []
+        self._rows: list[tuple[Match | None, deque[ScriptItem]]] = []
         self._lock = threading.Lock()
 
-    def add(self, items: Sequence[Scripted], match: Match | None = None) -> None:
+    def add(self, items: Sequence[ScriptItem], match: Match | None = None) -> None:
         """Put ``items`` behind what is there."""
         with self._lock:
             self._rows.append((match, deque(items)))
 
-    def replace(self, items: Sequence[Scripted]) -> None:
+    def replace(self, items: Sequence[ScriptItem]) -> None:
         """Forget what is there and begin again with ``items``."""
         with self._lock:
             self._rows = [(None, deque(items))]
 
-    def take(self, request: RecordedRequest) -> tuple[Scripted] | None:
+    def take(self, request: RecordedRequest) -> tuple[ScriptItem] | None:
         """The next item for ``request``, in a tuple as it may be ``None`` itself; or ``None``.
 
         What is meant for certain requests comes before what is meant for any.

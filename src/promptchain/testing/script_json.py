@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from promptchain.testing.json_values import as_array, as_object
-from promptchain.testing.script import Answer, Fault, Pace, Scripted
+from promptchain.testing.script import Answer, Fault, Pace, ScriptItem
 
 __all__ = ["script_from_json"]
 
@@ -27,7 +27,7 @@ _TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
 }
 
 
-def script_from_json(data: object) -> list[Scripted]:
+def script_from_json(data: object) -> list[ScriptItem]:
     """A script as other processes write it.
 
     Each item of the list is a text, ``{"answer": …}`` with the fields of ``Answer`` and ``Pace`` beside it, or
@@ -40,7 +40,7 @@ def script_from_json(data: object) -> list[Scripted]:
     items = as_array(whole.get("script") if whole else data)
     if items is None:
         raise ValueError("a script is a list of items")
-    script: list[Scripted] = []
+    script: list[ScriptItem] = []
     for index, item in enumerate(items):
         try:
             script.append(_item(item))
@@ -49,7 +49,7 @@ def script_from_json(data: object) -> list[Scripted]:
     return script
 
 
-def _item(item: object) -> Scripted:
+def _item(item: object) -> ScriptItem:
     if isinstance(item, str):
         return item
     fields = dict(as_object(item) or {})
