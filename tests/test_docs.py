@@ -217,7 +217,7 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(
     tmp_path: Path, offline_env: dict[str, str]
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)],
         cwd=ROOT,
         env={**offline_env, "NO_MKDOCS_2_WARNING": "1"},
         stdin=subprocess.DEVNULL,
