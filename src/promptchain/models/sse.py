@@ -5,6 +5,7 @@ from __future__ import annotations
 from promptchain.errors import MalformedReplyError
 
 _MAX_EVENT_BYTES = 16 * 1024 * 1024
+_MARK = b"\xef\xbb\xbf"  # a byte order mark, which may stand at the very beginning
 
 
 class EventDecoder:
@@ -13,11 +14,13 @@ class EventDecoder:
     Event names, ids, retry times and comments are passed over: the Messages API repeats the name in the data.
     """
 
-    __slots__ = ("_buffer", "_searched")
+    __slots__ = ("_after_return", "_begun", "_buffer", "_searched")
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._searched = 0
+        self._begun = False
+        self._after_return = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """The data of every event that ``chunk`` completes.
@@ -26,9 +29,13 @@ class EventDecoder:
             MalformedReplyError: An event is larger than 16 MiB, so this is not the stream it should be.
         """
         buffer = self._buffer
-        buffer += chunk
-        if b"\r" in buffer:
-            buffer = self._unify_line_ends(buffer)
+        buffer += self._unified(chunk) if self._after_return or b"\r" in chunk else chunk
+        if not self._begun:
+            if _MARK.startswith(buffer):
+                return []  # too little to tell
+            self._begun = True
+            if buffer.startswith(_MARK):
+                del buffer[: len(_MARK)]
         # An event ends at an empty line. What was searched before is not searched again, or one large event
         # in small chunks would cost the square of its size.
         end = buffer.rfind(b"\n\n", max(0, self._searched - 1))
@@ -42,20 +49,20 @@ class EventDecoder:
         self._searched = 0
         return [data for event in complete.split(b"\n\n") if (data := _data(event))]
 
-    def _unify_line_ends(self, buffer: bytearray) -> bytearray:
-        # A carriage return at the very end may be the first half of a CRLF: it waits for the next chunk.
-        held = buffer.endswith(b"\r")
-        body = buffer[:-1] if held else buffer
-        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        self._buffer = body + b"\r" if held else body
-        self._searched = 0
-        return self._buffer
+    def _unified(self, chunk: bytes) -> bytes:
+        """``chunk`` with line feeds for all line ends."""
+        if not chunk:
+            return chunk
+        if self._after_return:
+            chunk = chunk.removeprefix(b"\n")  # the second half of a CRLF
+        self._after_return = chunk.endswith(b"\r")
+        return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _data(event: bytes) -> bytes:
     # Nearly every event is a name and one line of data behind it.
-    _, _, data = event.partition(b"\ndata: ")
-    if data and b"\n" not in data and not event.startswith(b"data:"):
+    head, _, data = event.partition(b"\ndata: ")
+    if data and b"\n" not in data and b"data:" not in head:
         return data
     lines = [line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:")]
     return b"\n".join(lines)
