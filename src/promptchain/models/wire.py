@@ -62,6 +62,7 @@ class _Message(msgspec.Struct):
 
 
 class _Block(msgspec.Struct):
+    type: str = ""
     text: str = ""
     thinking: str = ""
 
@@ -88,10 +89,7 @@ class _Event(msgspec.Struct):
     error: _Error | None = None
 
 
-class _AnyEvent(msgspec.Struct):
-    type: str
-
-
+_PARTS = {"", "text", "text_delta", "thinking", "thinking_delta"}
 _KNOWN = {
     "message_start",
     "content_block_start",
@@ -100,8 +98,8 @@ _KNOWN = {
     "message_stop",
     "error",
 }
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 _decode = msgspec.json.Decoder(_Event).decode
-_decode_type = msgspec.json.Decoder(_AnyEvent).decode
 
 
 class ReplyDecoder:
@@ -132,8 +130,9 @@ class ReplyDecoder:
                 event = self._parse(data)
                 if event is None or self.complete:
                     continue
-                if event.type == "content_block_delta" and event.delta is not None and event.delta.text:
-                    text += event.delta.text
+                delta = event.delta
+                if delta is not None and delta.type == "text_delta" and event.type == "content_block_delta":
+                    text += delta.text
                     continue
                 other = self._handle(event)
                 if other is None:
@@ -166,13 +165,8 @@ class ReplyDecoder:
     def _parse(self, data: bytes) -> _Event | None:
         try:
             return _decode(data)
-        except msgspec.DecodeError as error:
-            # An unknown event may use the names above for something else.
-            try:
-                unknown = _decode_type(data).type not in _KNOWN
-            except msgspec.DecodeError:
-                unknown = False
-            if unknown:
+        except _UNREADABLE as error:
+            if _is_unknown(data):
                 return None
             raise MalformedReplyError(
                 f"the API sent an event that cannot be read ({error}); is a proxy in between?",
@@ -181,12 +175,10 @@ class ReplyDecoder:
 
     def _handle(self, event: _Event) -> ModelEvent | None:
         match event.type:
-            case "content_block_delta" if event.delta and event.delta.thinking:
-                return ThinkingDelta(event.delta.thinking)
-            case "content_block_start" if event.content_block and event.content_block.text:
-                return TextDelta(event.content_block.text)
-            case "content_block_start" if event.content_block and event.content_block.thinking:
-                return ThinkingDelta(event.content_block.thinking)
+            case "content_block_delta" if event.delta and event.delta.type == "thinking_delta":
+                return ThinkingDelta(event.delta.thinking) if event.delta.thinking else None
+            case "content_block_start" if event.content_block:
+                return _beginning(event.content_block)
             case "message_start" if event.message:
                 self._started = True
                 self._usage = _merged(self._usage, event.message.usage)
@@ -210,6 +202,33 @@ class ReplyDecoder:
             case _:
                 pass
         return None
+
+
+def _beginning(block: _Block) -> ModelEvent | None:
+    if block.type == "text" and block.text:
+        return TextDelta(block.text)
+    if block.type == "thinking" and block.thinking:
+        return ThinkingDelta(block.thinking)
+    return None
+
+
+def _is_unknown(data: bytes) -> bool:
+    """Whether ``data`` is an event, block or delta of another kind, which may use our names for what it likes."""
+    try:
+        event = msgspec.json.decode(data, type=dict[str, Any])
+    except _UNREADABLE:
+        return False
+    kind = _kind(event)
+    parts = {_kind(event.get("delta")), _kind(event.get("content_block"))}
+    return kind != "" and (kind not in _KNOWN or not parts <= _PARTS)
+
+
+def _kind(thing: Any) -> str:
+    match thing:
+        case {"type": str(kind)}:
+            return kind
+        case _:
+            return ""
 
 
 def _merged(known: Usage, reported: _Usage | None) -> Usage:
