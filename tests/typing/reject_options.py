@@ -1,0 +1,43 @@
+"""Options that do not exist or have another type: both checkers must reject the marked lines and no other."""
+
+from promptchain import Chain, Gate, Price, Step, step
+from promptchain.models.scripted import ScriptedModel
+
+
+@step
+def shout(text: str) -> str:
+    return text
+
+
+class NoModel:
+    name = "no model"
+
+
+Step("a", prompt="x", temperature=0.5)  # error
+Step("a", prompt="x", max_token=5)  # error
+Step("a", prompt="x", max_tokens="5")  # error
+Step("a", prompt="x", effort="hihg")  # error
+Step("a", prompt="x", model=3)  # error
+Step("a", prompt="x", model=NoModel())  # error
+Step("a", prompt="x", gates=Gate(bool, "r"))  # error
+Step("a", prompt=3)  # error
+Step("a")  # error
+Step(prompt="x")  # error
+Step("a", "x")  # error
+Step("a", prompt="x", model=ScriptedModel(), effort="max", system="s", stop_sequences=["END"])
+
+Chain("c", shout, temperature=0.5)  # error
+Chain("c", shout, modle="x")  # error
+Chain("c", shout, prices={"m": 3})  # error
+Chain("c", [shout])  # error
+Chain("c")  # error
+Chain("c", shout, prices={"m": Price(input=1, output=2)}, max_input_bytes=10)
+
+Price(input=1)  # error
+Price(1, 2)  # error
+step(3)  # error
+
+
+@step  # error
+def too_many(a: str, b: str, c: str) -> str:
+    return a
