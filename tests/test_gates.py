@@ -1,0 +1,94 @@
+"""Gates by themselves."""
+
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+import pytest
+
+from promptchain import Gate
+from promptchain.errors import DefinitionError, GateCrashedError
+
+
+def is_long(text: str) -> bool:
+    return len(text) > 3
+
+
+async def is_short(text: str) -> bool:
+    await asyncio.sleep(0)
+    return len(text) < 3
+
+
+class Judge:
+    async def __call__(self, text: str) -> bool:
+        return text == "right"
+
+
+@pytest.mark.parametrize(
+    ("predicate", "passes", "blocks"),
+    [
+        (is_long, "long", "x"),
+        (is_short, "x", "long"),
+        (Judge(), "right", "wrong"),
+        (lambda text: is_short(text), "x", "long"),
+        (functools.partial(lambda most, text: len(text) < most, 3), "x", "long"),
+    ],
+)
+async def test_a_predicate_of_any_kind_judges(predicate: Any, passes: str, blocks: str) -> None:
+    gate = Gate(predicate, "reason")
+    assert await gate.allows(passes) is True
+    assert await gate.allows(blocks) is False
+
+
+def test_a_gate_is_called_as_its_predicate_or_as_its_reason() -> None:
+    assert Gate(is_long, "must be long").name == "is_long"
+    assert Gate(lambda text: bool(text), "must be there").name == "must be there"
+    assert Gate(is_long, "must be long", name="length").name == "length"
+    assert repr(Gate(is_long, "x")) == "Gate('is_long')"
+
+
+@pytest.mark.parametrize("answer", [None, 1, 0, "", "yes", [], float("nan")])
+async def test_an_answer_that_is_neither_true_nor_false_is_a_crash_and_lets_nothing_pass(answer: Any) -> None:
+    with pytest.raises(GateCrashedError, match="instead of True or False") as caught:
+        await Gate[str](lambda _: answer, "reason").allows("the value")
+    assert caught.value.value == "the value"
+
+
+async def test_a_predicate_that_raises_is_a_crash_with_its_cause() -> None:
+    def broken(_: str) -> bool:
+        raise KeyError("x")
+
+    async def broken_later(_: str) -> bool:
+        raise KeyError("x")
+
+    for predicate in (broken, broken_later):
+        with pytest.raises(GateCrashedError, match="KeyError: 'x'") as caught:
+            await Gate[str](predicate, "reason").allows("v")
+        assert isinstance(caught.value.__cause__, KeyError)
+        assert caught.value.gate == predicate.__name__
+
+
+async def test_being_cancelled_in_a_gate_is_being_cancelled() -> None:
+    async def waits(_: str) -> bool:
+        await asyncio.sleep(60)
+        return True
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await Gate(waits, "reason").allows("v")
+
+
+@pytest.mark.parametrize("predicate", [None, "no", 3])
+def test_a_gate_of_what_cannot_be_called_is_refused(predicate: Any) -> None:
+    with pytest.raises(DefinitionError, match="function of the value"):
+        Gate(predicate, "reason")
+
+
+@pytest.mark.parametrize("reason", ["", "  \n"])
+def test_a_gate_without_a_reason_is_refused(reason: str) -> None:
+    with pytest.raises(DefinitionError, match="needs a reason"):
+        Gate(is_long, reason)
