@@ -1,0 +1,150 @@
+"""The meter: no request leaves unrecorded, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from promptchain import Chain, Run, Step, Usage
+from promptchain.errors import MissingKeyError, ModelError, OutputTypeError, RateLimitError
+from promptchain.events import AttemptFinished, Event
+from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
+from promptchain.metered import Metered
+from promptchain.models.scripted import ScriptedModel
+
+REQUEST = ModelRequest(messages=({"role": "user", "content": "ü" * 10},), max_tokens=100)
+
+
+class Halting:
+    """A model that waits for ever after so many events."""
+
+    name = "halting"
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+        self.waiting = asyncio.Event()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        events: list[ModelEvent] = [
+            ReplyStarted("m", "halting", Usage(7, 1), "req_1"),
+            TextDelta("a"),
+            TextDelta("b"),
+        ]
+        for event in events[: self.after]:
+            yield event
+        self.waiting.set()
+        await asyncio.get_running_loop().create_future()
+
+
+async def by_cancelling(chain: Chain[str, str], model: Halting) -> None:
+    task = asyncio.create_task(chain.run("x", readers=[LOG.append]))
+    await model.waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def by_a_timeout(chain: Chain[str, str], model: Halting) -> None:
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await chain.run("x", readers=[LOG.append])
+
+
+async def by_leaving(chain: Chain[str, str], model: Halting) -> None:
+    async with chain.stream("x", readers=[LOG.append]):
+        await model.waiting.wait()
+
+
+LOG: list[Event] = []
+
+
+@pytest.mark.parametrize("way", [by_cancelling, by_a_timeout, by_leaving])
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
+async def test_a_cancelled_attempt_is_recorded_as_an_upper_bound(
+    way: Callable[[Chain[str, str], Halting], Awaitable[None]], after: int
+) -> None:
+    LOG.clear()
+    model = Halting(after)
+    await way(Chain("c", Step("a", prompt="{input}", max_tokens=100), model=model), model)
+    (attempt,) = [event.record for event in LOG if isinstance(event, AttemptFinished)]
+    assert attempt.estimated
+    assert attempt.error == "cancelled"
+    assert attempt.stop_reason is None
+    assert attempt.usage.output_tokens == 100
+    assert attempt.usage.input_tokens == 7 if after else attempt.usage.input_tokens >= 1
+    assert attempt.request_id == ("req_1" if after else None)
+    assert (attempt.first_text is None) == (after < 2)
+
+
+async def drained(model: Any) -> Run:
+    run = Run.begin("x")
+    async with aclosing(Metered(model, run).stream(REQUEST)) as events:
+        async for _ in events:
+            pass
+    return run
+
+
+async def test_a_complete_reply_is_recorded_as_the_api_counts_it() -> None:
+    (attempt,) = (await drained(ScriptedModel("text"))).ledger
+    assert not attempt.estimated
+    assert (attempt.error, attempt.stop_reason, attempt.number) == (None, "end_turn", 1)
+    assert 0 <= (attempt.first_text or -1) <= attempt.seconds
+
+
+async def test_closing_behind_the_last_event_is_no_failure() -> None:
+    run = Run.begin("x")
+    async with aclosing(Metered(ScriptedModel("text"), run).stream(REQUEST)) as events:
+        async for event in events:
+            if isinstance(event, ReplyFinished):
+                break
+    assert (run.ledger[0].error, run.ledger[0].estimated) == (None, False)
+
+
+async def test_every_request_of_a_step_has_its_number() -> None:
+    run, model = Run.begin("x"), ScriptedModel("one", "two", "three")
+    metered = Metered(model, run)
+    for _ in range(3):
+        async with aclosing(metered.stream(REQUEST)) as events:
+            async for _ in events:
+                pass
+    assert [attempt.number for attempt in run.ledger] == [1, 2, 3]
+    assert metered.name == "scripted"
+
+
+@pytest.mark.parametrize("error", [MissingKeyError("no key"), OutputTypeError("no schema")])
+async def test_what_was_never_sent_is_not_recorded(error: Exception) -> None:
+    run = Run.begin("x")
+    with pytest.raises(type(error)):
+        async with aclosing(Metered(ScriptedModel(error), run).stream(REQUEST)) as events:
+            await anext(events)
+    assert len(run.ledger) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "usage", "estimated"),
+    [
+        (RateLimitError("wait", status=429, request_id="req_9"), Usage(), False),
+        (ModelError("lost", request_id="req_9"), Usage(REQUEST.input_bound(), 100), True),
+        (ModelError("never left", billable=False, request_id="req_9"), Usage(), False),
+    ],
+)
+async def test_a_failure_before_the_reply_costs_nothing_or_its_worst_case(
+    error: ModelError, usage: Usage, estimated: bool
+) -> None:
+    run = Run.begin("x")
+    with pytest.raises(ModelError):
+        async with aclosing(Metered(ScriptedModel(error), run).stream(REQUEST)) as events:
+            await anext(events)
+    (attempt,) = run.ledger
+    assert (attempt.usage, attempt.estimated, attempt.request_id) == (usage, estimated, "req_9")
+
+
+async def test_the_bound_of_the_input_counts_bytes_and_not_characters() -> None:
+    plain = ModelRequest(messages=({"role": "user", "content": "u" * 10},), max_tokens=1)
+    assert REQUEST.input_bound() - plain.input_bound() == 10
+    with_system = ModelRequest(messages=plain.messages, max_tokens=1, system="s" * 1_000)
+    assert with_system.input_bound() - plain.input_bound() >= 990
