@@ -117,7 +117,10 @@ class AnthropicModel:
         except PromptChainError:
             raise
         except Exception as error:
-            raise translated(error, model=self._name, replying=decoder is not None) from error
+            failure = translated(error, model=self._name, replying=decoder is not None)
+            if decoder is not None and failure.request_id is None:
+                failure.request_id = decoder.request_id
+            raise failure from error
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
         arguments: dict[str, Any] = {

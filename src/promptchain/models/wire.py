@@ -110,7 +110,7 @@ class ReplyDecoder:
 
     def __init__(self, request_id: str | None = None) -> None:
         self._events = EventDecoder()
-        self._request_id = request_id
+        self.request_id = request_id
         self._usage = Usage()
         self._started = False
         self._stop_reason: str | None = None
@@ -159,7 +159,7 @@ class ReplyDecoder:
             where = "after it began" if self._started else "before it began"
             raise IncompleteReplyError(
                 f"the API's stream ended {where}, without a stop reason; ask again",
-                request_id=self._request_id,
+                request_id=self.request_id,
             )
 
     def _parse(self, data: bytes) -> _Event | None:
@@ -170,7 +170,7 @@ class ReplyDecoder:
                 return None
             raise MalformedReplyError(
                 f"the API sent an event that cannot be read ({error}); is a proxy in between?",
-                request_id=self._request_id,
+                request_id=self.request_id,
             ) from error
 
     def _handle(self, event: _Event) -> ModelEvent | None:
@@ -182,7 +182,7 @@ class ReplyDecoder:
             case "message_start" if event.message:
                 self._started = True
                 self._usage = _merged(self._usage, event.message.usage)
-                return ReplyStarted(event.message.id, event.message.model, self._usage, self._request_id)
+                return ReplyStarted(event.message.id, event.message.model, self._usage, self.request_id)
             case "message_delta":
                 self._usage = _merged(self._usage, event.usage)
                 if event.delta:
@@ -196,7 +196,7 @@ class ReplyDecoder:
                 raise ERROR_TYPES.get(error.type, ServerError)(
                     f"the API broke off its reply: {error.message or error.type} ({error.type})",
                     type=error.type,
-                    request_id=self._request_id,
+                    request_id=self.request_id,
                     billable=True,
                 )
             case _:
