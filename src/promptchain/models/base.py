@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -99,6 +100,13 @@ def forbid_real_calls() -> Generator[None]:
         _forbidden.reset(token)
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name, and 127.0.0.1.example.com is somebody else's
+        return False
+
+
 def refuse_real_call(host: str) -> None:
     """Raise when real calls are forbidden and ``host`` is not this machine.
 
@@ -107,7 +115,7 @@ def refuse_real_call(host: str) -> None:
     """
     if not (_forbidden.get() or os.environ.get("PROMPTCHAIN_FORBID_REAL_CALLS", "0") not in {"", "0"}):
         return
-    if host in {"localhost", "::1"} or host.startswith("127."):
+    if host == "localhost" or _is_loopback(host):
         return
     raise RealCallForbiddenError(
         f"a request to {host} was about to leave while real calls are forbidden. "
