@@ -7,8 +7,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -212,3 +215,58 @@ async def test_a_function_that_is_cancelled_in_its_thread_does_not_hold_the_call
             await asyncio.wait_for(asyncio.shield(task), 5)
     finally:
         release.set()
+
+
+def test_functions_that_wait_for_other_runs_do_not_wait_for_each_other() -> None:
+    inner = Chain("inner", step(name="inside")(lambda text: text))
+    barrier = threading.Barrier(64)
+
+    @step
+    def asks(text: str) -> str:
+        barrier.wait(20)
+        return inner.run_sync(text).output
+
+    with ThreadPoolExecutor(64) as pool:
+        waiting = [pool.submit(Chain("outer", asks).run_sync, "x") for _ in range(64)]
+        assert [future.result(timeout=30).output for future in waiting] == ["x"] * 64
+
+
+def test_a_function_that_is_left_behind_does_not_hold_up_the_end_of_the_program() -> None:
+    code = (
+        "import asyncio, time\n"
+        "from promptchain import Chain, step\n"
+        "chain = Chain('c', step(name='sleeps')(lambda text: time.sleep(60)))\n"
+        "async def main():\n"
+        "    async with asyncio.timeout(0.1):\n"
+        "        await chain.run('x')\n"
+        "try:\n"
+        "    asyncio.run(main())\n"
+        "except TimeoutError:\n"
+        "    print('in time')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("in time\n", "", 0)
+
+
+async def test_a_function_that_ends_after_it_was_left_behind_disturbs_nobody() -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    @step
+    def late(text: str) -> str:
+        entered.set()
+        release.wait(10)
+        raise ValueError("too late to matter")
+
+    task = asyncio.create_task(told(late))
+    await asyncio.to_thread(entered.wait, 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
+    await asyncio.sleep(0.05)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
 import functools
 import inspect
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, cast, get_type_hints, overload
 
@@ -63,7 +66,7 @@ class FunctionStage(Stage[In, Out]):
         if inspect.iscoroutinefunction(self._function):
             output = await self._function(*arguments)
         else:
-            output = await asyncio.to_thread(_call, self._function, *arguments)
+            output = await _in_thread(self._function, *arguments)
             if inspect.isawaitable(output):  # an async function in a wrapper that does not show it
                 output = await output
         if run.is_last and run.is_watched and isinstance(output, str) and output:
@@ -71,12 +74,41 @@ class FunctionStage(Stage[In, Out]):
         return cast("Out", output)
 
 
-def _call(function: Callable[..., Any], *arguments: object) -> Any:
-    try:
-        return function(*arguments)
-    except StopIteration as error:
-        # A future cannot hold it: whoever awaits the thread would wait for ever.
-        raise RuntimeError("the function let a StopIteration escape") from error
+async def _in_thread(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call ``function`` in a thread of its own, and wait; when cancelled, leave it behind.
+
+    The event loop's pool would do for short calls. But a few functions that are left behind, or that wait for
+    another run, would fill it, and a run in it would wait for ever; and ``asyncio.run`` would wait for them all.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Callable[[], Any]] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(outcome: Callable[[], Any]) -> None:
+        if not ended.done():
+            ended.set_result(outcome)
+
+    def call() -> None:
+        try:
+            outcome = functools.partial(_given, context.run(function, *arguments))
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
+            outcome = functools.partial(_raised, error)
+        with contextlib.suppress(RuntimeError):  # nobody waits any more: the loop is closed
+            loop.call_soon_threadsafe(settle, outcome)
+
+    threading.Thread(target=call, name=f"promptchain-{function!r}"[:80], daemon=True).start()
+    return (await ended)()
+
+
+def _given(output: object) -> object:
+    return output
+
+
+def _raised(error: BaseException) -> Any:
+    if isinstance(error, StopIteration):
+        # A coroutine cannot raise it.
+        raise RuntimeError("the function let a StopIteration escape") from error  # noqa: TRY004
+    raise error
 
 
 class _Decorator(Protocol):
