@@ -13,6 +13,7 @@ from promptchain.errors import GateBlockedError, IncompleteReplyError, Overloade
 from promptchain.events import Event, RunFailed, RunFinished, RunStarted, TextCommitted
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
 from promptchain.models.scripted import Scripted, ScriptedModel
+from promptchain.testing import Answer, MessagesAPI, Pace
 from promptchain.usage import Usage
 
 BUSY = OverloadedError("busy")
@@ -298,3 +299,29 @@ async def test_readers_see_what_the_stream_gives_and_also_what_nobody_read() -> 
     async with chain_of("one two").stream("x", readers=[seen.append]) as stream:
         await stream.result()
     assert [e.text for e in seen if isinstance(e, TextCommitted)] == ["one ", "two"]
+
+
+async def test_the_first_text_reaches_the_caller_before_upstream_has_sent_the_third_token(
+    messages_api: MessagesAPI,
+) -> None:
+    messages_api.script("inner words", Answer(deltas=["word "] * 100, pace=Pace(between=0.05)))
+    chain = Chain("c", Step("a", prompt="{input}") | Step("b", prompt="{a}"), model="claude-haiku-4-5")
+    async with chain.stream("x") as stream:
+        assert await anext(stream.text) == "word "
+        assert messages_api.bill[1].deltas_sent < 3
+
+
+async def test_leaving_after_the_third_delta_closes_upstream_in_under_50_ms(
+    messages_api: MessagesAPI,
+) -> None:
+    messages_api.script("inner words", Answer(deltas=["word "] * 100, pace=Pace(between=0.05)))
+    chain = Chain("c", Step("a", prompt="{input}") | Step("b", prompt="{a}"), model="claude-haiku-4-5")
+    async with chain.stream("x") as stream:
+        for _ in range(3):
+            await anext(stream.text)
+    messages_api.bill.wait(lambda bill: bill[1].ended, 0.05)
+    entry = messages_api.bill[1]
+    assert entry.aborted
+    assert 3 <= entry.deltas_sent <= 5
+    assert stream.ledger[1].estimated
+    assert stream.ledger[1].usage.output_tokens >= entry.usage.output_tokens
