@@ -271,6 +271,7 @@ async def test_what_is_rejected_is_retracted_and_never_committed(
     step: Step[object, Any], reply: Any, error: type[PromptChainError]
 ) -> None:
     seen, raised = await events_of(Chain("c", step, model=ScriptedModel(reply)))
+    assert raised is not None
     assert type(raised) is error
     told = kinds(seen)
     assert told[0][0] is TextTentative
