@@ -35,11 +35,6 @@ class Colour(Enum):
     RED = "red"
 
 
-class Tree(BaseModel):
-    label: str
-    children: list[Tree]
-
-
 class Strange(BaseModel):
     @field_validator("*", mode="after")
     @classmethod
@@ -80,11 +75,6 @@ class Opaque:
         (Draft | Point, '{"x":1}', Point(1)),
         (date, '"2026-11-23"', date(2026, 11, 23)),
         (Annotated[str, StringConstraints(min_length=2)], '"ab"', "ab"),
-        (
-            Tree,
-            '{"label":"a","children":[{"label":"b","children":[]}]}',
-            Tree(label="a", children=[Tree(label="b", children=[])]),
-        ),
         (bool, " true ", True),
     ],
 )
@@ -99,10 +89,10 @@ def test_a_reply_becomes_a_value(form: Any, reply: str, value: object) -> None:
     [
         (Draft, '{"content":"x","confidence":2}', "confidence: Input should be less than or equal to 1"),
         (Draft, '{"content":"x"}', "confidence: Field required"),
-        (Draft, "Here you are: {}", "not a valid Draft: reply: Invalid JSON"),
-        (Draft, '{"content":"x","confidence":0.5', "Invalid JSON"),
+        (Draft, "Here you are: {}", "it begins 'Here you are: {}'"),
+        (Draft, '{"content":"x","confidence":0.5', "it is not JSON"),
         (Literal["a"], '"b"', "Input should be 'a'"),
-        (list[int], "[1,2,3,4,5]{}", "Invalid JSON"),
+        (list[int], "[1,2,3,4,5]{}", "it is not JSON"),
         (list[int], '["a","b","c","d","e"]', "; and 2 more"),
         (int, '"1.5"', "unable to parse"),
         (str, "", "empty"),

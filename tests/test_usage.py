@@ -44,4 +44,5 @@ def test_the_names_are_those_of_the_api() -> None:
         "output_tokens": 2,
         "cache_read_input_tokens": 4,
         "cache_creation_input_tokens": 8,
+        "cache_creation_1h_input_tokens": FULL.cache_creation_1h_input_tokens,
     }

@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from typing_extensions import TypedDict
 
 from promptchain.errors import DefinitionError
+from promptchain.fields import shown
 from promptchain.messages import Effort
 from promptchain.models import Model, model_named
 from promptchain.pricing import Price, PriceBook
@@ -47,7 +48,7 @@ class Arguments:
             DefinitionError: A value is out of range.
         """
         max_tokens, effort, thinking = (options.get(name) for name in ("max_tokens", "effort", "thinking"))
-        prices = options.get("prices")
+        prices: Any = options.get("prices")
         if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
             raise DefinitionError(f"max_tokens is a whole number of tokens above 0, not {max_tokens!r}.")
         if effort is not None and effort not in get_args(Effort):
@@ -55,17 +56,17 @@ class Arguments:
                 f"{effort!r} is no effort.{nearest(str(effort), get_args(Effort))} "
                 f"Known: {', '.join(get_args(Effort))}."
             )
-        if thinking is not None and not isinstance(thinking, Mapping):
+        if not isinstance(thinking, Mapping | None):
             raise DefinitionError(
                 f"thinking is a mapping as the SDK takes it, such as {{'type': 'adaptive'}}, not {thinking!r}."
             )
-        if prices and not all(isinstance(price, Price) for price in prices.values()):
+        if prices is not None and not _are_prices(prices):
             raise DefinitionError("prices maps names of models to Price(input=..., output=...).")
         return cls(
             model=model_of(options.get("model")),
             max_tokens=max_tokens,
             effort=effort,
-            thinking=thinking,
+            thinking=cast("Mapping[str, Any] | None", thinking),
             prices=prices,
         )
 
@@ -95,6 +96,8 @@ def model_of(model: str | Model | None) -> Model | None:
             f"{type(model).__name__} is a client, not a model: "
             "say which model it is asked for, as in AnthropicModel('claude-haiku-4-5', client=client)."
         )
+    if isinstance(model, type):
+        raise DefinitionError(f"{shown(model)} is a class: make a model of it, as in {shown(model)}(...).")
     if not isinstance(getattr(model, "name", None), str) or not callable(getattr(model, "stream", None)):
         raise DefinitionError(f"a model is a name, or has a name and a method stream, unlike {model!r}.")
     if inspect.iscoroutinefunction(model.stream):
@@ -113,3 +116,9 @@ def refuse_unknown(options: Iterable[str], known: Collection[str], taker: str) -
             raise DefinitionError(
                 f"{taker} takes no {option!r}.{nearest(option, known)} It takes: {', '.join(sorted(known))}."
             )
+
+
+def _are_prices(prices: Any) -> bool:
+    return isinstance(prices, Mapping) and all(
+        isinstance(price, Price) for price in cast("Mapping[object, object]", prices).values()
+    )

@@ -45,6 +45,7 @@ the step and of the run.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
@@ -69,20 +70,19 @@ class PromptChainError(Exception):
     ledger: Ledger | None = None
 
     def locate(
-        self,
-        *,
-        step: str | None = None,
-        run_id: str | None = None,
-        ledger: Ledger | None = None,
+        self, *, step: str | None = None, run_id: str | None = None, ledger: Ledger | None = None
     ) -> Self:
         """Add where it happened. What an inner place has already said stays."""
-        if self.step is None:
-            self.step = step
-        if self.run_id is None:
-            self.run_id = run_id
-        if self.ledger is None:
-            self.ledger = ledger
+        self.step = step if self.step is None else self.step
+        self.run_id = run_id if self.run_id is None else self.run_id
+        self.ledger = ledger if self.ledger is None else self.ledger
         return self
+
+    def anew(self) -> Self:
+        """The same error, not told yet where it happened."""
+        error = copy.copy(self)
+        error.step = error.run_id = error.ledger = None
+        return error.with_traceback(self.__traceback__)
 
     @property
     def message(self) -> str:

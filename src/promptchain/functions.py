@@ -14,7 +14,6 @@ from typing import Any, Protocol, cast, get_type_hints, overload
 from typing_extensions import TypeVar
 
 from promptchain.errors import DefinitionError
-from promptchain.events import TextCommitted
 from promptchain.run import Run
 from promptchain.stage import In, Out, Stage
 
@@ -39,7 +38,16 @@ class FunctionStage(Stage[In, Out]):
         self._takes_run, self.input_type, self.output_type = self._signature(function)
         self.__doc__ = function.__doc__
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        """The function, as it was written."""
+        return self._function
+
     def _signature(self, function: Callable[..., Any]) -> tuple[bool, Any, Any]:
+        if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+            raise DefinitionError(
+                f"the function {self.name!r} cannot be a stage: it yields; return one value."
+            )
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError) as error:
@@ -55,7 +63,7 @@ class FunctionStage(Stage[In, Out]):
         annotated = function if inspect.isroutine(function) else getattr(function, "func", None)
         try:
             hints = get_type_hints(annotated or type(function).__call__)
-        except NameError:  # a name that only a type checker sees
+        except Exception:  # noqa: BLE001 - evaluating an annotation is running code; some only a checker sees
             hints = {}
         takes_run = len(parameters) > 1 and (hints.get(parameters[1].name) is Run or len(required) > 1)
         return takes_run, hints.get(parameters[0].name, Any), hints.get("return", Any)
@@ -69,8 +77,6 @@ class FunctionStage(Stage[In, Out]):
             output = await _in_thread(self._function, *arguments)
             if inspect.isawaitable(output):  # an async function in a wrapper that does not show it
                 output = await output
-        if run.is_last and run.is_watched and isinstance(output, str) and output:
-            run.emit(TextCommitted(at=run.seconds, step=run.path, attempt=1, text=output))
         return cast("Out", output)
 
 

@@ -38,7 +38,7 @@ class Gate(Generic[T_contra]):
     ) -> None:
         if not callable(predicate):
             raise DefinitionError(f"a gate takes a function of the value, not {predicate!r}.")
-        if not reason.strip():
+        if not str(reason or "").strip():
             raise DefinitionError("a gate needs a reason: what a blocked value did not meet.")
         own_name = getattr(predicate, "__name__", "<lambda>")
         self._predicate = predicate
@@ -54,7 +54,7 @@ class Gate(Generic[T_contra]):
         try:
             answer = self._predicate(value)
             verdict = cast("object", await answer if inspect.isawaitable(answer) else answer)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise GateCrashedError(
                 f"the gate {self.name!r} crashed instead of judging: {type(error).__name__}: {error}",
                 gate=self.name,

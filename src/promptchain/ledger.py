@@ -63,6 +63,7 @@ class Attempt:
             "usage": self.usage.as_dict(),
             "cost": in_digits(self.cost),
             "estimated": self.estimated,
+            "started": round(self.started, 6),
             "seconds": round(self.seconds, 6),
             "first_text": None if self.first_text is None else round(self.first_text, 6),
             "stop_reason": self.stop_reason,

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from promptchain.errors import ConfigurationError, DefinitionError, ModelError
+from promptchain.errors import ConfigurationError, DefinitionError, ModelError, PromptChainError
 from promptchain.events import AttemptFinished, AttemptStarted
 from promptchain.ledger import Attempt
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
@@ -56,6 +56,10 @@ class Metered:
                     elif isinstance(event, ReplyFinished):
                         closing = event
                     yield event
+        except PromptChainError as error:
+            # A model may raise one instance again and again; where it happened is told on a copy.
+            failure = error.anew()
+            raise failure from error.__cause__
         except BaseException as error:
             failure = error
             raise

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import graphlib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, cast
 
 import pydantic
+import pydantic_core
 from pydantic import TypeAdapter
 from pydantic.errors import (
     PydanticInvalidForJsonSchema,
@@ -20,6 +23,8 @@ from promptchain.fields import shown
 __all__ = ["OutputType"]
 
 T = TypeVar("T")
+
+_REFERENCE = re.compile(r'"\$ref":"#/\$defs/([^"]+)"')
 
 
 class OutputType(Generic[T]):
@@ -77,13 +82,20 @@ class OutputType(Generic[T]):
         except pydantic.ValidationError as error:
             errors = error.errors(include_url=False, include_context=False)
             raise OutputError(
-                f"the model's reply is not a valid {shown(self.form)}: {_summary(errors)}",
+                f"the model's reply is not a valid {shown(self.form)}: {_summary(errors, reply)}",
                 reply=reply,
                 errors=cast("list[Mapping[str, Any]]", errors),
             ) from error
+        except Exception as error:  # a validator of the user's may raise anything
+            raise OutputError(
+                f"the model's reply cannot be made a {shown(self.form)}: {type(error).__name__}: {error}",
+                reply=reply,
+            ) from error
 
 
-def _summary(errors: list[Any]) -> str:
+def _summary(errors: list[Any], reply: str) -> str:
+    if errors[0]["type"] == "json_invalid":
+        return f"it is not JSON ({errors[0]['msg'].removeprefix('Invalid JSON: ')}); it begins {reply[:60]!r}"
     told = [f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}" for e in errors[:3]]
     more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
     return "; ".join(told) + more
@@ -95,7 +107,15 @@ def _inexpressible(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[
     Every object of a structured output is closed (``additionalProperties: false``), so a mapping with free
     keys could only ever come back empty; and a value of any type has no schema to ask for.
     """
-    for name, definition in schema.get("$defs", {}).items():
+    definitions: Mapping[str, Any] = schema.get("$defs", {})
+    try:
+        graphlib.TopologicalSorter({name: _referred(d) for name, d in definitions.items()}).prepare()
+    except graphlib.CycleError as error:
+        yield (
+            error.args[1][0],
+            "holds itself, which structured outputs cannot return. Use a list without nesting.",
+        )
+    for name, definition in definitions.items():
         yield from _inexpressible(definition, name)
     if "$ref" in schema:
         return
@@ -117,3 +137,7 @@ def _inexpressible(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[
     elif schema.get("type") == "array":
         problem = "is a tuple" if "prefixItems" in schema else "is a list of anything"
         yield path, f"{problem}, which structured outputs cannot return. Use list[...] of a declared type."
+
+
+def _referred(definition: Mapping[str, Any]) -> list[str]:
+    return _REFERENCE.findall(pydantic_core.to_json(definition).decode())

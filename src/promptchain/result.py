@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Generic, Protocol
 
@@ -55,6 +55,10 @@ class StepResult(Generic[Out_co]):
     steps: Mapping[str, StepResult] = field(default_factory=dict[str, "StepResult"])
     run_ledger: Ledger = field(default_factory=Ledger, repr=False)
     stage: _Stage[Any] | None = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> list[Any]:
+        # Without the stage: it may hold functions that cannot be pickled, and a key that must not be.
+        return [None if f.name == "stage" else getattr(self, f.name) for f in fields(self)]
 
     @property
     def ledger(self) -> Ledger:
@@ -121,6 +125,15 @@ class Result(Generic[Out_co]):
         return self.ledger.cost
 
     def __getitem__(self, stage: _Stage[T]) -> StepResult[T]:
+        """What ``stage`` did, with the type of its output.
+
+        Raises:
+            PromptChainError: The stage was no part of the run.
+        """
+        if not hasattr(stage, "execute"):
+            raise PromptChainError(
+                f"result[...] takes a stage, as in result[analyze]; by name: result.steps[{stage!r}]."
+            )
         for step in _all(self.steps):
             if step.stage is stage:
                 return step

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from promptchain.arguments import Arguments
 from promptchain.errors import InputError
-from promptchain.events import Event, Reader
+from promptchain.events import Event, Reader, TextCommitted
 from promptchain.ledger import Ledger
 from promptchain.models import Model
 from promptchain.result import StepResult
@@ -30,6 +31,8 @@ class Execution:
     model: Model | None
     room: Callable[[], Awaitable[None]] | None
     began: float
+    cancellations: int
+    has_committed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +92,13 @@ class Run:
         Raises:
             InputError: The request id is not printable ASCII of 1 to 128 characters.
         """
-        if request_id is not None and not (
-            0 < len(request_id) <= 128 and request_id.isascii() and request_id.isprintable()
-        ):
+        if request_id is not None and not _is_request_id(request_id):
             raise InputError(
-                f"a request id is 1 to 128 printable ASCII characters, not {request_id[:140]!r}; "
+                f"a request id is 1 to 128 printable ASCII characters, not {str(request_id)[:140]!r}; "
                 "leave it out to have one made."
             )
+        if not _are_readers(readers):
+            raise InputError(f"readers is a list of functions that take an event, not {readers!r}.")
         run_id = f"run_{uuid.uuid4().hex}"
         execution = Execution(
             id=run_id,
@@ -105,6 +108,7 @@ class Run:
             model=model,
             room=room,
             began=time.perf_counter(),
+            cancellations=_cancellations(),
         )
         return cls(execution=execution, scope=Scope(value, {}), arguments=Arguments(), previous=value)
 
@@ -139,6 +143,11 @@ class Run:
         return time.perf_counter() - self.execution.began
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody has cancelled the task of the run since it began, also if a stage swallowed that."""
+        return _cancellations() > self.execution.cancellations
+
+    @property
     def is_watched(self) -> bool:
         """Whether anybody reads the events."""
         return bool(self.execution.readers)
@@ -151,8 +160,19 @@ class Run:
             return self.previous
         return self.scope.results[name].output
 
+    def commit(self, text: str) -> None:
+        """Give away the whole text of the run's answer, unless that was done piece by piece."""
+        if text and self.is_last and not self.execution.has_committed:
+            self.commit_piece(text)
+
+    def commit_piece(self, text: str) -> None:
+        """Give away a piece of the text of the run's answer."""
+        self.execution.has_committed = True
+        if self.is_watched:
+            self.emit(TextCommitted(at=self.seconds, step=self.path, attempt=max(1, self.attempt), text=text))
+
     def emit(self, event: Event) -> None:
-        """Tell every reader. One that raises is warned about and does not harm the run."""
+        """Tell every reader. One that raises is warned about (``RuntimeWarning``), and the run goes on."""
         for reader in self.execution.readers:
             try:
                 reader(event)
@@ -178,3 +198,16 @@ class Run:
     def within(self, value: object, arguments: Arguments) -> Run:
         """This run, seen from inside a chain that is handed ``value``: names start anew."""
         return replace(self, scope=Scope(value, {}), arguments=arguments.over(self.arguments))
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def _is_request_id(text: object) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= 128 and text.isascii() and text.isprintable()
+
+
+def _are_readers(readers: object) -> bool:
+    return isinstance(readers, Sequence) and all(map(callable, cast("Sequence[object]", readers)))

@@ -46,7 +46,8 @@ class Stage(ABC, Generic[In, Out]):
     def __init__(self, name: str) -> None:
         if not _is_name(name):
             raise DefinitionError(
-                f"{name!r} cannot be a name: use a letter, then letters, digits, '_' or '-', 64 at most."
+                f"{name!r} cannot be a name: use a letter, then letters, digits, '_' or '-', 64 at most"
+                f"{'; name a lambda with step(name=...)' if name == '<lambda>' else ''}."
             )
         if name in _RESERVED:
             raise DefinitionError(f"{name!r} cannot be a name, as prompts use {{{name}}} for something else.")
@@ -148,21 +149,21 @@ class Pipeline(Stage[In, Out]):
 
 async def perform(stage: Stage[In, Out], value: In, run: Run, *, is_last: bool) -> Out:
     """Run one stage of a chain: say so, time it, keep its result, and tell an error where it happened."""
+    if run.is_cancelled:
+        raise asyncio.CancelledError  # an earlier stage swallowed it; nothing more may be spent
     here = run.at(stage.name, value, is_last=is_last)
     began = run.seconds
     here.emit(StepStarted(at=began, step=here.path))
     try:
         output = await stage.execute(value, here)
-    except (Exception, asyncio.CancelledError) as error:
-        here.emit(StepFailed(at=run.seconds, step=here.path, error=error, seconds=run.seconds - began))
-        # One that has a run already comes from another run, which a function stage has started.
-        if isinstance(error, PromptChainError) and error.run_id in {None, run.id}:
-            error.locate(step=here.path, run_id=run.id, ledger=run.ledger)
+    except (Exception, asyncio.CancelledError, SystemExit) as error:
+        failure = _failure(error, here)
+        here.emit(StepFailed(at=run.seconds, step=here.path, error=failure, seconds=run.seconds - began))
+        if failure is error:
             raise
-        if isinstance(error, asyncio.CancelledError):
-            raise
-        failure = StageError(f"raised {type(error).__name__}: {error}")
-        raise failure.locate(step=here.path, run_id=run.id, ledger=run.ledger) from error
+        raise failure from error
+    if is_last and isinstance(output, str):
+        here.commit(output)
     seconds = run.seconds - began
     run.scope.results[stage.name] = StepResult(
         name=stage.name,
@@ -177,3 +178,19 @@ async def perform(stage: Stage[In, Out], value: In, run: Run, *, is_last: bool) 
     )
     here.emit(StepFinished(at=run.seconds, step=here.path, output=output, seconds=seconds))
     return output
+
+
+def _failure(error: BaseException, run: Run) -> BaseException:
+    """What a stage fails with: ``error``, told where it happened, or a ``StageError`` in its place."""
+    if isinstance(error, asyncio.CancelledError):
+        if run.is_cancelled:
+            return error
+        failure: PromptChainError = StageError(
+            "waited for something that was cancelled, while the run was not"
+        )
+    # One that has another run comes from that one, which a stage of this has started.
+    elif isinstance(error, PromptChainError) and error.run_id in {None, run.id}:
+        failure = error
+    else:
+        failure = StageError(f"raised {type(error).__name__}: {error}")
+    return failure.locate(step=run.path, run_id=run.id, ledger=run.ledger)

@@ -15,10 +15,11 @@ from promptchain.errors import (
     GateBlockedError,
     IncompleteReplyError,
     MaxTokensError,
+    PromptChainError,
     RefusalError,
     UnexpectedStopError,
 )
-from promptchain.events import GateJudged, TextCommitted, TextRetracted, TextTentative, Thinking
+from promptchain.events import GateJudged, TextRetracted, TextTentative, Thinking
 from promptchain.gates import Gate
 from promptchain.messages import ModelRequest, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
 from promptchain.metered import Metered
@@ -185,8 +186,10 @@ class Step(Stage[In, Out]):
             await _pass(self._gates, output, run)
         except BaseException as error:
             reply.retract(str(error) or type(error).__name__)
+            if isinstance(error, PromptChainError) and error.request_id is None:
+                error.request_id = reply.request_id
             raise
-        reply.commit()
+        run.commit(reply.text)
         return output
 
     def _request(self, arguments: Arguments, run: Run) -> ModelRequest:
@@ -205,12 +208,13 @@ class Step(Stage[In, Out]):
 class _Reply:
     """The text of a reply as it arrives: tentative until it is committed or retracted."""
 
-    __slots__ = ("_at_once", "_run", "_tentative", "text")
+    __slots__ = ("_at_once", "_run", "_tentative", "request_id", "text")
 
     def __init__(self, run: Run, *, at_once: bool) -> None:
         self._run = run
         self._at_once = at_once
         self._tentative = False
+        self.request_id: str | None = None
         self.text = ""
 
     async def receive(self, model: Metered, request: ModelRequest) -> None:
@@ -221,27 +225,25 @@ class _Reply:
             ReplyError: The model stopped for a reason that makes the reply no answer.
         """
         run = self._run
-        kind = TextCommitted if self._at_once else TextTentative
         pieces: list[str] = []
-        started: ReplyStarted | None = None
         async with aclosing(model.stream(request)) as events:
             async for event in events:
                 match event:
                     case TextDelta(text):
                         pieces.append(text)
-                        if run.is_watched:
-                            run.emit(kind(at=run.seconds, step=run.path, attempt=run.attempt, text=text))
-                            self._tentative = not self._at_once
+                        self._show(text)
                         if run.execution.room is not None:
                             await run.execution.room()
                     case ThinkingDelta(text):
                         if run.is_watched:
                             run.emit(Thinking(at=run.seconds, step=run.path, attempt=run.attempt, text=text))
+                        if run.execution.room is not None:
+                            await run.execution.room()
                     case ReplyStarted():
-                        started = event
+                        self.request_id = event.request_id
                     case ReplyFinished():
                         self.text = "".join(pieces)
-                        _refuse_stop(event, self.text, request, started.request_id if started else None)
+                        _refuse_stop(event, self.text, request)
                         return
         raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a stop reason.")
 
@@ -251,14 +253,16 @@ class _Reply:
             run = self._run
             run.emit(TextRetracted(at=run.seconds, step=run.path, attempt=run.attempt, reason=reason))
 
-    def commit(self) -> None:
-        """Give away what was tentative, if this is the answer of the run."""
+    def _show(self, text: str) -> None:
         run = self._run
-        if run.is_last and not self._at_once and run.is_watched:
-            run.emit(TextCommitted(at=run.seconds, step=run.path, attempt=run.attempt, text=self.text))
+        if self._at_once:
+            run.commit_piece(text)
+        elif run.is_watched:
+            run.emit(TextTentative(at=run.seconds, step=run.path, attempt=run.attempt, text=text))
+            self._tentative = True
 
 
-def _refuse_stop(end: ReplyFinished, text: str, request: ModelRequest, request_id: str | None) -> None:
+def _refuse_stop(end: ReplyFinished, text: str, request: ModelRequest) -> None:
     match end.stop_reason:
         case "end_turn" | "stop_sequence":
             return
@@ -270,7 +274,6 @@ def _refuse_stop(end: ReplyFinished, text: str, request: ModelRequest, request_i
                 + (f" ({category})" if category else "")
                 + (f": {explanation}" if explanation else "."),
                 reply=text,
-                request_id=request_id,
                 category=category,
                 explanation=explanation,
             )
@@ -279,20 +282,17 @@ def _refuse_stop(end: ReplyFinished, text: str, request: ModelRequest, request_i
                 f"the reply stops in the middle, at max_tokens={request.max_tokens}: raise max_tokens, "
                 "or ask for less.",
                 reply=text,
-                request_id=request_id,
             )
         case "model_context_window_exceeded":
             raise ContextWindowError(
                 "the reply stops in the middle, as the model's context window is full: shorten the input, "
                 "or use a model with a larger window.",
                 reply=text,
-                request_id=request_id,
             )
         case other:
             raise UnexpectedStopError(
                 f"the model stopped with {other!r}, which a step cannot use.",
                 reply=text,
-                request_id=request_id,
             )
 
 
@@ -321,7 +321,15 @@ def _gates(gates: Sequence[Gate[Any]]) -> tuple[Gate[Any], ...]:
     return tuple(gates)
 
 
-def _texts(stop_sequences: Sequence[str]) -> tuple[str, ...]:
+def _texts(stop_sequences: Any) -> tuple[str, ...]:
     if isinstance(stop_sequences, str):  # or each of its characters would be one
         raise DefinitionError(f"stop_sequences is a list of texts: [{stop_sequences!r}].")
-    return tuple(stop_sequences)
+    try:
+        texts: tuple[Any, ...] = tuple(stop_sequences)
+    except TypeError:
+        texts = (None,)
+    if not all(isinstance(text, str) and text for text in texts):
+        raise DefinitionError(
+            f"stop_sequences is a list of texts that are not empty, not {stop_sequences!r}."
+        )
+    return texts

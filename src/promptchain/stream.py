@@ -67,6 +67,10 @@ class RunStream(Generic[Out]):
         if not task.cancelled():
             task.exception()  # seen: whoever wanted it has read the stream to its end
 
+    def __repr__(self) -> str:
+        state = "not entered" if self._task is None else "ended" if self._task.done() else "running"
+        return f"<RunStream: {state}, {len(self.ledger)} attempts>"
+
     def __aiter__(self) -> Self:
         return self
 

@@ -27,6 +27,7 @@ Prompt: TypeAlias = str | Path
 """A template's text, or the path of a file that holds it."""
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}\n]*)\}|[{}]")
+_FILE_NAME = re.compile(r"\S+\.(md|txt)")
 _PLACEHOLDER = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z][A-Za-z0-9_]*)*")
 
 
@@ -71,6 +72,10 @@ class Template:
             raise TemplateError(f"a {role} is a string or a pathlib.Path, not {type(prompt).__name__}.")
         if not self.text.strip():
             raise TemplateError(f"{self._where} is empty: write what the model is asked.")
+        if self.path is None and _FILE_NAME.fullmatch(self.text):
+            raise TemplateError(
+                f"{self._where} {self.text!r} looks like the name of a file: for its text, give pathlib.Path({self.text!r})."
+            )
         self._parts = tuple(self._parse())
         self.digest = hashlib.sha256(_encoded(self.text, self._where)).hexdigest()
 
