@@ -189,7 +189,7 @@ def test_it_leaves_no_thread_that_keeps_the_process_alive() -> None:
         "print(Chain('c', step(name='f')(lambda text: text)).run_sync('x').output)"
     )
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
         timeout=60,

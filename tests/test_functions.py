@@ -245,7 +245,7 @@ def test_a_function_that_is_left_behind_does_not_hold_up_the_end_of_the_program(
         "    print('in time')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
         timeout=30,
