@@ -382,8 +382,6 @@ def test_the_shared_client_is_closed_with_its_loop_and_leaves_no_complaint(
     done = subprocess.run(
         [
             sys.executable,
-            "-X",
-            "dev",
             "-W",
             "error",
             "-c",
