@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, overload
 
-from promptchain.pricing import PriceBook, cost_of, in_digits
+from promptchain.pricing import PriceBook, cost_of, in_digits, total
 from promptchain.usage import Usage
 
 __all__ = ["Attempt", "Ledger"]
@@ -92,13 +92,7 @@ class Ledger(Sequence[Attempt]):
     @property
     def cost(self) -> Decimal | None:
         """USD of all attempts, or ``None`` when the price of any is not known: never a sum of a part."""
-        total = Decimal(0)
-        for attempt in self._attempts:
-            cost = attempt.cost
-            if cost is None:
-                return None
-            total += cost
-        return total
+        return total(attempt.cost for attempt in self._attempts)
 
     @property
     def estimated(self) -> bool:

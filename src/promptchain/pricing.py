@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from promptchain.usage import Usage
 
-__all__ = ["Price", "PriceBook", "cost_of", "in_digits"]
+__all__ = ["Price", "PriceBook", "cost_of", "in_digits", "total"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +98,9 @@ def _published(usage: Usage, model: str, at: datetime | None) -> Decimal | None:
 def in_digits(cost: Decimal | None) -> str | None:
     """USD as JSON takes it without losing a digit: ``"0.00000041"``, never ``"4.1E-7"``."""
     return None if cost is None else f"{cost:f}"
+
+
+def total(costs: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum, or ``None`` when any is not known: never the sum of a part."""
+    known = list(costs)
+    return None if None in known else sum((cost for cost in known if cost is not None), Decimal(0))

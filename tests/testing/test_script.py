@@ -154,15 +154,22 @@ def test_it_cannot_run_twice_at_once(api: MessagesAPI) -> None:
     assert api.port
 
 
-@pytest.mark.parametrize("item", [object(), "\ud800"])
-def test_an_answer_that_cannot_be_sent_is_raised_where_the_api_is_used(
-    hello: Asked, connect: Any, item: Any
+@pytest.mark.parametrize("item", [object(), Fault.reset(after=3, answer=object()), "\ud800"])  # type: ignore[arg-type]
+def test_what_has_no_json_is_refused_where_it_is_scripted(api: MessagesAPI, item: Any) -> None:
+    with pytest.raises(TypeError, match="cannot be sent as an answer"):
+        api.script("first", item)
+    assert api.pending == 0
+
+
+def test_a_function_that_answers_what_cannot_be_sent_is_told_where_the_api_is_used(
+    hello: Asked, connect: Any
 ) -> None:
     import h11
 
     api = MessagesAPI()
-    with pytest.raises((ValueError, TypeError)), api:  # noqa: PT012 - the block itself shall raise
-        api.script(item)
+    item: Any = object()
+    with pytest.raises((ValueError, TypeError)), api:
+        api.answer_with(lambda request: item)
         with pytest.raises(h11.RemoteProtocolError):
             connect(api).ask(body=hello)
     assert (api.bill[0].aborted, api.bill[0].ended) == (True, True)

@@ -116,6 +116,10 @@ class MessagesAPI:
         """
         self.bill.wait(lambda bill: all(entry.ended for entry in bill), timeout)
 
+    def __repr__(self) -> str:
+        where = "not running" if self._port is None else f"at {self.url}"
+        return f"<MessagesAPI {where}: {len(self.bill)} requests>"
+
     def __enter__(self) -> Self:
         if self._thread is not None:
             raise RuntimeError("this API runs already")

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, overload
 
-from promptchain.pricing import cost_of, in_digits
+from promptchain.pricing import cost_of, in_digits, total
 from promptchain.usage import Usage
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class BillEntry:
             "model": self.model,
             "streamed": self.streamed,
             "status": self.status,
-            "usage": _usage_dict(self.usage),
+            "usage": self.usage.as_dict(),
             "cost": in_digits(self.cost),
             "aborted": self.aborted,
             "fault": self.fault,
@@ -109,10 +109,6 @@ def _hint() -> str:
     return "\nThis blocked the event loop, which the client may need to go on: wait in asyncio.to_thread."
 
 
-def _usage_dict(usage: Usage) -> Mapping[str, int]:
-    return {**usage.as_dict(), "cache_creation_1h_input_tokens": usage.cache_creation_1h_input_tokens}
-
-
 class Bill(Sequence[BillEntry]):
     """Every request, in the order of arrival. A live view: it may be read while requests run."""
 
@@ -129,13 +125,7 @@ class Bill(Sequence[BillEntry]):
     @property
     def cost(self) -> Decimal | None:
         """USD of all requests, or ``None`` when the price of any is not known."""
-        total = Decimal(0)
-        for entry in list(self._entries):
-            cost = entry.cost
-            if cost is None:
-                return None
-            total += cost
-        return total
+        return total(entry.cost for entry in list(self._entries))
 
     def wait(self, until: Callable[[Bill], object], timeout: float = 5.0) -> None:
         """Block until ``until(bill)`` is true. In a coroutine: ``await asyncio.to_thread(bill.wait, …)``.
@@ -181,7 +171,7 @@ class Bill(Sequence[BillEntry]):
         """The bill as JSON-ready values; costs are strings, so that no digit is lost."""
         return {
             "requests": [entry.as_dict() for entry in list(self._entries)],
-            "usage": _usage_dict(self.usage),
+            "usage": self.usage.as_dict(),
             "cost": in_digits(self.cost),
         }
 
@@ -196,4 +186,9 @@ class Bill(Sequence[BillEntry]):
         return len(self._entries)
 
     def __repr__(self) -> str:
-        return f"Bill({self._entries!r})"
+        usage = self.usage
+        running = sum(not entry.ended for entry in self)
+        return (
+            f"<Bill of {len(self)} requests, {running} running: {usage.total_input_tokens:,} tokens in, "
+            f"{usage.output_tokens:,} out>"
+        )

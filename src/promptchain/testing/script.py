@@ -6,10 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pydantic_core
 from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 from promptchain.testing.catalogue import ModelFacts
 from promptchain.testing.json_values import as_object
@@ -69,7 +72,9 @@ class Answer:
         return self.content if isinstance(self.content, str) else pydantic_core.to_json(self.content).decode()
 
 
-AnswerLike: TypeAlias = "Answer | BaseModel | str | Mapping[str, Any] | Sequence[Any] | int | float | None"
+AnswerLike: TypeAlias = (
+    "Answer | BaseModel | DataclassInstance | str | Mapping[str, Any] | Sequence[Any] | int | float | None"
+)
 """An answer. A string is the text itself; what is no ``Answer`` either is sent as its JSON."""
 
 FaultKind: TypeAlias = Literal[
@@ -281,7 +286,13 @@ class Script:
         self._lock = threading.Lock()
 
     def add(self, items: Sequence[ScriptItem], match: Match | None = None) -> None:
-        """Put ``items`` behind what is there."""
+        """Put ``items`` behind what is there.
+
+        Raises:
+            TypeError: An item has no JSON, so it could not be sent.
+        """
+        for item in items:
+            _refuse_unsendable(item)
         with self._lock:
             self._rows.append((match, deque(items)))
 
@@ -313,3 +324,11 @@ class Script:
 def as_answer(item: AnswerLike) -> Answer:
     """``item`` as an ``Answer``."""
     return item if isinstance(item, Answer) else Answer(item)
+
+
+def _refuse_unsendable(item: ScriptItem) -> None:
+    answer = item.answer if isinstance(item, Fault) else item
+    try:
+        as_answer(answer).text.encode()
+    except (pydantic_core.PydanticSerializationError, UnicodeEncodeError) as error:
+        raise TypeError(f"{answer!r} cannot be sent as an answer: {error}") from None
