@@ -17,11 +17,12 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import AsyncGenerator
 from importlib import metadata
 from pathlib import Path
 
 from promptchain import Chain, Step
-from promptchain.messages import ModelRequest, ReplyFinished, ReplyStarted, TextDelta
+from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
 from promptchain.usage import Usage
 
 HERE = Path(__file__).parent
@@ -59,7 +60,7 @@ def round_of(measure: str) -> dict[str, Row]:
 
 
 def contend(name: str, measure: str, url: str) -> Row:
-    command = [sys.executable, HERE / "contenders.py", name, measure, url]
+    command = [sys.executable, str(HERE / "contenders.py"), name, measure, url]
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     row: Row = json.loads(finished.stdout)
     return row
@@ -83,7 +84,7 @@ class NoOpModel:
 
     name = "no-op"
 
-    async def stream(self, request: ModelRequest):  # noqa: ARG002
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:  # noqa: ARG002
         yield ReplyStarted("m", self.name, Usage(10))
         yield TextDelta("done")
         yield ReplyFinished("end_turn", Usage(10, 1))
@@ -117,7 +118,7 @@ def import_cost() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="What a chain costs beside the same job on the bare SDK.")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs (default: 5)")
     parser.add_argument("--measure", choices=MEASURES, action="append", help="only this; may be repeated")
     arguments = parser.parse_args()
