@@ -30,7 +30,7 @@ async def events_until_error(model: ScriptedModel) -> tuple[list[ModelEvent], Ex
     seen: list[ModelEvent] = []
     try:
         async for event in model.stream(ask()):
-            seen.append(event)  # noqa: PERF401 - what came before the error counts
+            seen.append(event)
     except Exception as error:  # noqa: BLE001 - any, to be looked at
         return seen, error
     return seen, None
