@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, field_validator
 
-from promptchain import AnthropicModel, Chain, Gate, PromptChainError, Run, ScriptedModel, Stage, Step, step
+from promptchain import (
+    AnthropicModel,
+    Chain,
+    Gate,
+    Price,
+    PromptChainError,
+    Run,
+    ScriptedModel,
+    Stage,
+    Step,
+    step,
+)
 from promptchain.errors import (
     DefinitionError,
     GateBlockedError,
@@ -294,3 +305,21 @@ def test_a_lambda_is_told_how_it_gets_a_name() -> None:
     nameless: Any = type(leaves)
     with pytest.raises(DefinitionError, match=r"name a lambda with step\(name=..."):
         nameless(lambda text: text)  # pyright: ignore[reportUnknownLambdaType]
+
+
+@pytest.mark.parametrize("bad", ["abc", -5, "NaN"])
+def test_a_price_that_is_none_is_refused_before_anything_is_spent(bad: Any) -> None:
+    with pytest.raises(DefinitionError, match="is no price"):
+        Price(input=bad, output=1)
+
+
+@pytest.mark.parametrize("limit", [0, -1, "10", True, 1.5])
+def test_a_limit_that_is_no_number_of_bytes_is_refused(limit: Any) -> None:
+    with pytest.raises(DefinitionError, match="max_input_bytes is a whole number"):
+        Chain("c", Step("a", prompt="x"), max_input_bytes=limit)
+
+
+def test_an_input_type_that_nobody_defines_is_refused_when_the_chain_is_built() -> None:
+    undefined: Any = list["Undefined"]  # type: ignore[name-defined]  # noqa: F821
+    with pytest.raises(DefinitionError, match="cannot be the type of an input"):
+        Chain("c", Step("a", prompt="{input}", input=undefined))

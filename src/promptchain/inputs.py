@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import pydantic
-from pydantic import ConfigDict, TypeAdapter
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
 
-from promptchain.errors import InputError
+from promptchain.errors import DefinitionError, InputError
 from promptchain.fields import shown
 
 __all__ = ["InputType"]
@@ -22,11 +22,17 @@ class InputType:
     Args:
         form: The type; ``typing.Any`` where none is declared, which then means text.
         max_bytes: Most bytes of UTF-8 that a text may have. The default is beyond every model's context window.
+
+    Raises:
+        DefinitionError: The type cannot be understood, or the limit is no number of bytes.
     """
 
     def __init__(self, form: Any, max_bytes: int) -> None:
+        if type(max_bytes) is not int or max_bytes < 1:
+            raise DefinitionError(f"max_input_bytes is a whole number of bytes above 0, not {max_bytes!r}.")
         self.form = str if form is Any or form is object else form
         self.max_bytes = max_bytes
+        self._adapter: TypeAdapter[Any] = _adapter(self.form)
 
     def accept(self, value: object) -> Any:
         """The value that a run begins with: ``value``, or the model that a mapping of its fields stands for.
@@ -61,13 +67,6 @@ class InputType:
         except pydantic.ValidationError as error:
             raise InputError(f"the chain takes {shown(self.form)} as JSON: {_first(error)}") from error
 
-    @cached_property
-    def _adapter(self) -> TypeAdapter[Any]:
-        try:
-            return TypeAdapter(self.form)
-        except pydantic.errors.PydanticSchemaGenerationError:  # a class that pydantic can only recognise
-            return TypeAdapter(self.form, config=ConfigDict(arbitrary_types_allowed=True))
-
     def _accept_text(self, text: str) -> None:
         if not text.strip():
             raise InputError("the input is empty: say what the chain is to work on.")
@@ -89,3 +88,16 @@ def _first(error: pydantic.ValidationError) -> str:
     problem = error.errors(include_url=False)[0]
     place = ".".join(map(str, problem["loc"]))
     return f"{place}: {problem['msg']}" if place else problem["msg"]
+
+
+def _adapter(form: Any) -> TypeAdapter[Any]:
+    try:
+        try:
+            adapter = TypeAdapter[Any](form)
+        except PydanticSchemaGenerationError:  # a class that pydantic can only recognise
+            adapter = TypeAdapter[Any](form, config=ConfigDict(arbitrary_types_allowed=True))
+        adapter.rebuild(raise_errors=True)
+    except (PydanticUserError, PydanticUndefinedAnnotation, NameError) as error:
+        problem = str(error).splitlines()[0]
+        raise DefinitionError(f"{shown(form)} cannot be the type of an input: {problem}") from error
+    return adapter

@@ -71,7 +71,11 @@ def _module(name: str, target: str) -> ModuleType:
 
 
 def _file(path: Path, target: str) -> ModuleType:
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError) as error:  # longer than a name may be; with a NUL in it
+        raise LoadError(f"{target[:80]!r}: there can be no such file: {error.args[-1]}.") from None
+    if not is_file:
         what = "is a directory" if path.is_dir() else "does not exist"
         others = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise LoadError(f"{target!r}: the file {str(path)!r} {what}.{nearest(path.name, others)}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import TypeAlias
 
+from promptchain.errors import DefinitionError
 from promptchain.usage import Usage
 
 __all__ = ["Price", "PriceBook", "cost_of", "in_digits", "total"]
@@ -24,6 +25,9 @@ class Price:
         cache_read: Input read from the cache; left out, a tenth of ``input``.
         cache_write: Input written to the cache for five minutes; left out, 1.25 times ``input``.
         cache_write_1h: Input written to the cache for an hour; left out, twice ``input``.
+
+    Raises:
+        DefinitionError: One is no number, or below 0.
     """
 
     input: Decimal | str | int
@@ -31,6 +35,14 @@ class Price:
     cache_read: Decimal | str | int | None = None
     cache_write: Decimal | str | int | None = None
     cache_write_1h: Decimal | str | int | None = None
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            price = getattr(self, part.name)
+            if price is not None and not _is_price(price):
+                raise DefinitionError(
+                    f"{part.name}={price!r} is no price: USD per million tokens, 0 or more."
+                )
 
     def cost(self, usage: Usage) -> Decimal:
         """USD for ``usage``, exact."""
@@ -46,6 +58,13 @@ class Price:
             + write * written_5m
             + write_1h * usage.cache_creation_1h_input_tokens
         ) / 1_000_000
+
+
+def _is_price(price: Decimal | str | int) -> bool:
+    try:
+        return _exact(price) >= 0  # also refuses NaN, which raises
+    except InvalidOperation:
+        return False
 
 
 def _exact(price: Decimal | str | int) -> Decimal:

@@ -165,4 +165,7 @@ def _all(steps: Mapping[str, StepResult]) -> Iterator[StepResult]:
 
 
 def _jsonable(value: object) -> Any:
-    return pydantic_core.to_jsonable_python(value, fallback=repr)
+    try:
+        return pydantic_core.to_jsonable_python(value, fallback=repr, inf_nan_mode="strings")
+    except ValueError:  # bytes that are no text, or a value that holds itself
+        return repr(value)

@@ -47,6 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         terminal.finish()
 
 
+def _take_input(arguments: argparse.Namespace, left: list[str], parser: argparse.ArgumentParser) -> None:
+    """Take an input that stands behind options: argparse looks for it right behind CHAIN only."""
+    text = left[1:] if left[0] == "--" else left
+    behind_options = len(text) == 1 and (left[0] == "--" or not text[0].startswith("-") or text[0] == "-")
+    if behind_options and getattr(arguments, "input", "") is None and arguments.file is None:
+        arguments.input = text[0]
+    else:
+        getattr(arguments, "parser", parser).error(f"unrecognized arguments: {' '.join(left)}")
+
+
 def _parsed(argv: Sequence[str] | None, terminal: Terminal) -> argparse.Namespace | int:
     parser = argparse.ArgumentParser(
         prog="promptchain",
@@ -58,7 +68,9 @@ def _parsed(argv: Sequence[str] | None, terminal: Terminal) -> argparse.Namespac
     run.configure(commands.add_parser("run", help="run a chain on an input"))
     check.configure(commands.add_parser("check", help="check a chain and show what it is; nothing is sent"))
     try:
-        arguments = parser.parse_args(argv)
+        arguments, left = parser.parse_known_args(argv)
+        if left:
+            _take_input(arguments, left, parser)
     except SystemExit as ended:  # argparse has said what there is to say
         return ended.code if isinstance(ended.code, int) else USAGE
     if arguments.version:

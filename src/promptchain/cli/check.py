@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("chain", metavar="CHAIN", help="module:attribute, or path/to/file.py:attribute")
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
-    parser.set_defaults(command=_check)
+    parser.set_defaults(command=_check, parser=parser)
 
 
 def _check(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -141,6 +141,11 @@ def _warnings(places: Sequence[Place]) -> Iterator[str]:
             yield (
                 f"step {place.path!r}: no model is named, neither by the step nor by its chain: "
                 "give one, or run it with --model."
+            )
+        if isinstance(place.stage, Step) and not place.stage.prompt.placeholders:
+            yield (
+                f"step {place.path!r}: its prompt has no placeholder, so it sees neither the input "
+                "nor what an earlier stage gave."
             )
         if isinstance(model, AnthropicModel) and model.name not in KNOWN_MODELS:
             yield (

@@ -18,7 +18,7 @@ from promptchain.cli.terminal import OutputLost, Terminal
 from promptchain.errors import PromptChainError
 from promptchain.ledger import Ledger
 from promptchain.loading import load_chain
-from promptchain.models.anthropic import credentials_found
+from promptchain.models.clients import credentials_found
 from promptchain.pricing import in_digits
 from promptchain.result import Result
 
@@ -154,7 +154,7 @@ class _Command:
         elif isinstance(result.output, str):
             self._terminal.write(result.output + "\n")
         else:
-            self._terminal.write_json(result.output)
+            self._terminal.write_json(result.as_dict()["output"])
         self._say_bill()
 
     def _fail(self, error: PromptChainError) -> int:
