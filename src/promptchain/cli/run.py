@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
+import signal
 import time
 from typing import Any
 
@@ -103,9 +103,9 @@ class _Command:
             )
 
     def _on_a_loop(self, chain: Chain[Any, Any], value: object) -> int:
-        runner = asyncio.Runner()
         try:
-            result = runner.run(self._give(chain, value))
+            with asyncio.Runner() as runner:
+                result = runner.run(self._give(chain, value))
             self._finish(result)
         except KeyboardInterrupt:
             return self._interrupted()
@@ -116,8 +116,6 @@ class _Command:
             return lost.exit_code
         else:
             return DONE
-        finally:
-            _close(runner)
 
     async def _give(self, chain: Chain[Any, Any], value: object) -> Result[Any]:
         """Run the chain, and give its text as it is committed."""
@@ -176,6 +174,8 @@ class _Command:
                 "run_id": None,
             }
         )
+        # Everything is said: another Ctrl-C would only meet the interpreter while it ends.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         return INTERRUPTED
 
     def _say_why(self, reason: str) -> None:
@@ -208,11 +208,3 @@ class _Command:
         elsewhere = {step: name for step, name in self._named.items() if name != _OFFLINE}
         if any(attempt.model == _OFFLINE and attempt.step in elsewhere for attempt in self._ledger):
             self._terminal.note(f"offline: no model was asked; {estimate(self._ledger, elsewhere)}")
-
-
-def _close(runner: asyncio.Runner) -> None:
-    try:
-        runner.close()
-    except KeyboardInterrupt:
-        # A function of the chain still holds its thread, which python would wait for. Everything is said.
-        os._exit(INTERRUPTED)
