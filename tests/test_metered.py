@@ -11,8 +11,16 @@ import pytest
 
 from promptchain import Chain, Run, Step, Usage
 from promptchain.errors import MissingKeyError, ModelError, OutputTypeError, RateLimitError
-from promptchain.events import AttemptFinished, Event
-from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
+from promptchain.events import AttemptFinished, AttemptStarted, Event
+from promptchain.messages import (
+    ModelEvent,
+    ModelRequest,
+    ReplyFinished,
+    ReplyStarted,
+    RequestReady,
+    TextDelta,
+    UsageReported,
+)
 from promptchain.metered import Metered
 from promptchain.models.scripted import ScriptedModel
 
@@ -148,3 +156,112 @@ async def test_the_bound_of_the_input_counts_bytes_and_not_characters() -> None:
     assert REQUEST.input_bound() - plain.input_bound() == 10
     with_system = ModelRequest(messages=plain.messages, max_tokens=1, system="s" * 1_000)
     assert with_system.input_bound() - plain.input_bound() >= 990
+
+
+class Told:
+    """Yields what it was told, and then raises what it was told."""
+
+    name = "told"
+
+    def __init__(self, *events: ModelEvent, error: Exception | None = None) -> None:
+        self.events = events
+        self.error = error
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        for event in self.events:
+            yield event
+        if self.error is not None:
+            raise self.error
+
+
+BOUND = REQUEST.input_bound()
+CUT = ModelError("cut")
+
+
+@pytest.mark.parametrize(
+    ("events", "usage"),
+    [
+        ([ReplyStarted("m", "x", Usage(7, 1))], Usage(7, 100)),
+        ([ReplyStarted("m", "x", Usage(0, 0, 5, 0))], Usage(0, 100, 5)),
+        ([ReplyStarted("m", "x", Usage())], Usage(BOUND, 100)),
+        ([ReplyStarted("m", "x", Usage(0, 1))], Usage(BOUND, 100)),
+        ([ReplyStarted("m", "x", Usage(7, 130))], Usage(7, 130)),
+    ],
+)
+async def test_a_cut_reply_is_bounded_by_what_was_reported_and_never_by_what_was_not(
+    events: list[ModelEvent], usage: Usage
+) -> None:
+    run = Run.begin("x")
+    with pytest.raises(ModelError):
+        async with aclosing(Metered(Told(*events, error=CUT), run).stream(REQUEST)) as stream:
+            async for _ in stream:
+                pass
+    (attempt,) = run.ledger
+    assert (attempt.usage, attempt.estimated) == (usage, True)
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"), [(Usage(7, 9), Usage(7, 100)), (Usage(0, 9), Usage(BOUND, 100))]
+)
+async def test_a_whole_reply_whose_count_is_missing_is_an_upper_bound(reported: Usage, usage: Usage) -> None:
+    end = ReplyFinished("end_turn", reported, reported=False)
+    (attempt,) = (await drained(Told(ReplyStarted("m", "x", Usage()), TextDelta("a"), end))).ledger
+    assert (attempt.usage, attempt.estimated, attempt.stop_reason) == (usage, True, "end_turn")
+
+
+@pytest.mark.parametrize("error", [CUT, None])
+async def test_a_reply_cut_after_its_final_count_costs_exactly_that(error: Exception | None) -> None:
+    run = Run.begin("x")
+    model = Told(
+        ReplyStarted("m", "x", Usage(7, 1)), UsageReported(Usage(7, 9)), TextDelta("late"), error=error
+    )
+    async with aclosing(Metered(model, run).stream(REQUEST)) as stream:
+        async for event in stream:
+            if isinstance(event, TextDelta) and error is None:
+                break
+            if isinstance(event, TextDelta):
+                with pytest.raises(ModelError):
+                    await anext(stream)
+                break
+    (attempt,) = run.ledger
+    assert (attempt.usage, attempt.estimated) == (Usage(7, 9), False)
+
+
+async def test_what_is_for_the_record_alone_goes_no_further() -> None:
+    end = ReplyFinished("end_turn", Usage(7, 9))
+    model = Told(RequestReady(), ReplyStarted("m", "x", Usage(7)), UsageReported(Usage(7, 9)), end)
+    async with aclosing(Metered(model, Run.begin("x")).stream(REQUEST)) as stream:
+        assert [type(event) async for event in stream] == [ReplyStarted, ReplyFinished]
+
+
+@pytest.mark.parametrize(
+    ("events", "error", "attempts"),
+    [
+        ([], MissingKeyError("no key"), 0),
+        ([], RateLimitError("wait"), 1),
+        ([RequestReady()], MissingKeyError("found out late"), 1),
+        ([RequestReady()], ModelError("lost"), 1),
+        ([RequestReady(), ReplyStarted("m", "x", Usage(7))], CUT, 1),
+    ],
+)
+async def test_every_attempt_that_is_said_to_start_is_said_to_finish(
+    events: list[ModelEvent], error: Exception, attempts: int
+) -> None:
+    seen: list[Event] = []
+    chain = Chain("c", Step("a", prompt="x"), model=Told(*events, error=error))
+    with pytest.raises(type(error)) as caught:
+        await chain.run("x", readers=[seen.append])
+    told = [type(event) for event in seen if isinstance(event, AttemptStarted | AttemptFinished)]
+    assert told == [AttemptStarted, AttemptFinished] * attempts
+    assert len(caught.value.ledger or ()) == attempts  # type: ignore[attr-defined] # pyright: ignore
+
+
+async def test_what_was_found_out_late_but_never_left_costs_nothing() -> None:
+    run = Run.begin("x")
+    with pytest.raises(MissingKeyError):
+        async with aclosing(
+            Metered(Told(RequestReady(), error=MissingKeyError("k")), run).stream(REQUEST)
+        ) as s:
+            await anext(s)
+    (attempt,) = run.ledger
+    assert (attempt.usage, attempt.estimated) == (Usage(), False)

@@ -18,6 +18,10 @@ Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
 # more than was ever seen, so that a bound stays a bound.
 _OVERHEAD_TOKENS = 1_024
 
+# What the SDK writes of its own into each object of a schema: "properties":{},"additionalProperties":false and
+# "description":"\n\n{}" are 74 bytes with their commas.
+_OVERHEAD_BYTES = 80
+
 
 class Message(TypedDict):
     """One turn of a conversation, as the Messages API takes it."""
@@ -52,8 +56,26 @@ class ModelRequest:
 
     def input_bound(self) -> int:
         """A number of input tokens that this request cannot exceed: a token is at least one byte."""
-        size = len(pydantic_core.to_json((self.messages, self.system, self.output_schema)))
+        size = len(pydantic_core.to_json((self.messages, self.system)))
+        if self.output_schema is not None:
+            size += _schema_bound(self.output_schema)
         return size + _OVERHEAD_TOKENS
+
+
+def _schema_bound(schema: Mapping[str, Any]) -> int:
+    """Bytes that ``schema`` cannot exceed when the SDK has made it a structured output.
+
+    The SDK leaves a part of it where it is or drops it, or writes it into a description as its ``repr``. So it
+    is never more than all of it in the one form, and all of it in the other, and the SDK's own words.
+    """
+    kept = pydantic_core.to_json(schema)
+    told = pydantic_core.to_json(repr(schema))
+    return len(kept) + len(told) + _OVERHEAD_BYTES * kept.count(b"{")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReady:
+    """The request leaves next: nothing that can be known before stands in its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +85,8 @@ class ReplyStarted:
     Attributes:
         message_id: The API's id of the reply.
         model: The model that answers, as the API names it.
-        usage: The input tokens are final; the output tokens are not.
+        usage: The input tokens are final, unless they are 0: then they are not known yet. The output tokens are
+            not final.
         request_id: The API's id of the request, for its support.
     """
 
@@ -88,6 +111,17 @@ class ThinkingDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageReported:
+    """The final count is known, although the reply may still be cut before its end.
+
+    Attributes:
+        usage: As in ``ReplyFinished``.
+    """
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyFinished:
     """The reply is complete, for the better or the worse.
 
@@ -95,15 +129,23 @@ class ReplyFinished:
         stop_reason: Why the model stopped, in the API's words (``"end_turn"``, ``"refusal"`` …).
         usage: The final count, as the API reports it.
         stop_details: What the API adds about a refusal (``category``, ``explanation``).
+        reported: Whether ``usage`` is all that the API would report. ``False`` where it left a count out.
     """
 
     stop_reason: str
     usage: Usage
     stop_details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    reported: bool = True
 
 
-ModelEvent: TypeAlias = ReplyStarted | TextDelta | ThinkingDelta | ReplyFinished
-"""What a model yields: ``ReplyStarted``, then deltas in any number, then ``ReplyFinished``."""
+ReplyEvent: TypeAlias = ReplyStarted | TextDelta | ThinkingDelta | ReplyFinished
+"""A reply: ``ReplyStarted``, then deltas in any number, then ``ReplyFinished``."""
+
+ModelEvent: TypeAlias = RequestReady | UsageReported | ReplyEvent
+"""What a model yields: a reply, and what makes the record of it better.
+
+A model need not say the latter: ``RequestReady`` in front of all, ``UsageReported`` once the final count is known.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,15 @@ from contextlib import aclosing
 from promptchain.errors import ConfigurationError, DefinitionError, ModelError, PromptChainError
 from promptchain.events import AttemptFinished, AttemptStarted
 from promptchain.ledger import Attempt
-from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
+from promptchain.messages import (
+    ModelRequest,
+    ReplyEvent,
+    ReplyFinished,
+    ReplyStarted,
+    RequestReady,
+    TextDelta,
+    UsageReported,
+)
 from promptchain.models.base import Model
 from promptchain.run import Run
 from promptchain.usage import Usage
@@ -34,23 +42,36 @@ class Metered:
         """The model's own name."""
         return self._model.name
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Pass on what the model yields, and record the attempt when it ends, in whichever way."""
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ReplyEvent, None]:
+        """Pass on the model's reply, and record the attempt when it ends, in whichever way.
+
+        A request that never gets ready to leave, for want of a key or the like, is no attempt.
+        """
         run = self._run
         run.attempt += 1
         number = run.attempt
-        run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=number, model=self.name))
+        start = AttemptStarted(at=run.seconds, step=run.path, attempt=number, model=self.name)
         started, began = time.time(), time.perf_counter()
+        is_told = False
         opening: ReplyStarted | None = None
+        count: UsageReported | None = None
         closing: ReplyFinished | None = None
         first_text: float | None = None
         failure: BaseException | None = None
         try:
             async with aclosing(self._model.stream(request)) as events:
                 async for event in events:
+                    if not is_told:
+                        run.emit(start)
+                        is_told = True
                     if isinstance(event, TextDelta):
                         if first_text is None:
                             first_text = time.perf_counter() - began
+                    elif isinstance(event, RequestReady):
+                        continue  # it and the next are for the record alone
+                    elif isinstance(event, UsageReported):
+                        count = event
+                        continue
                     elif isinstance(event, ReplyStarted):
                         opening = event
                     elif isinstance(event, ReplyFinished):
@@ -64,8 +85,11 @@ class Metered:
             failure = error
             raise
         finally:
-            if not isinstance(failure, ConfigurationError | DefinitionError):  # else nothing was sent
-                usage, estimated = _settled(request, opening, closing, failure)
+            if not is_told and not isinstance(failure, ConfigurationError | DefinitionError):
+                run.emit(start)
+                is_told = True
+            if is_told:
+                usage, estimated = _settled(request, opening, count, closing, failure)
                 attempt = Attempt(
                     step=run.path,
                     number=number,
@@ -87,19 +111,25 @@ class Metered:
 def _settled(
     request: ModelRequest,
     opening: ReplyStarted | None,
+    count: UsageReported | None,
     closing: ReplyFinished | None,
     failure: BaseException | None,
 ) -> tuple[Usage, bool]:
     """Tokens of an attempt, and whether they are only an upper bound."""
-    if closing is not None:
+    if closing is not None and closing.reported:
         return closing.usage, False
-    if opening is not None:
-        # The input was reported. Of the output only the API knows how much it wrote before it noticed.
-        known = opening.usage
-        return known + Usage(output_tokens=request.max_tokens - known.output_tokens), True
-    if isinstance(failure, ModelError) and not failure.billable:
-        return Usage(), False
-    return Usage(input_tokens=request.input_bound(), output_tokens=request.max_tokens), True
+    if count is not None:
+        return count.usage, False
+    begun = closing or opening
+    if begun is None:
+        unsent = isinstance(failure, ConfigurationError | DefinitionError)
+        if unsent or (isinstance(failure, ModelError) and not failure.billable):
+            return Usage(), False
+    known = begun.usage if begun is not None else Usage()
+    # Of the output only the API knows how much it wrote before it noticed; the input it may have told.
+    unknown_input = 0 if known.total_input_tokens else request.input_bound()
+    unknown_output = max(0, request.max_tokens - known.output_tokens)
+    return known + Usage(input_tokens=unknown_input, output_tokens=unknown_output), True
 
 
 def _told(failure: BaseException | None) -> str:

@@ -245,8 +245,6 @@ class _Reply:
                         self.text = "".join(pieces)
                         _refuse_stop(event, self.text, request)
                         return
-                    case _:
-                        pass  # of interest to the meter only
         raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a stop reason.")
 
     def retract(self, reason: str) -> None:

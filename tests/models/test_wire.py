@@ -19,7 +19,14 @@ from promptchain.errors import (
     RateLimitError,
     ServerError,
 )
-from promptchain.messages import ModelEvent, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
+from promptchain.messages import (
+    ModelEvent,
+    ReplyFinished,
+    ReplyStarted,
+    TextDelta,
+    ThinkingDelta,
+    UsageReported,
+)
 from promptchain.models.wire import ReplyDecoder
 from promptchain.usage import Usage
 
@@ -105,7 +112,8 @@ WHOLE = wired(
     END,
     STOP,
 )
-EVENTS = [STARTED, ThinkingDelta("hm 🤔"), TextDelta("Grüße, мир 😀!"), FINISHED]
+COUNTED = UsageReported(FINISHED.usage)
+EVENTS = [STARTED, ThinkingDelta("hm 🤔"), TextDelta("Grüße, мир 😀!"), COUNTED, FINISHED]
 
 
 def test_a_whole_reply_becomes_events_with_the_exact_usage() -> None:
@@ -120,14 +128,14 @@ def test_any_split_of_the_bytes_gives_the_same_events(cuts: list[int]) -> None:
 
 def test_the_text_of_one_read_is_one_delta_and_thinking_parts_it() -> None:
     raw = wired(START, text("a"), text("b"), delta(type="thinking_delta", thinking="t"), text("c"), END, STOP)
-    assert list(ReplyDecoder().feed(raw))[1:-1] == [TextDelta("ab"), ThinkingDelta("t"), TextDelta("c")]
+    assert list(ReplyDecoder().feed(raw))[1:-2] == [TextDelta("ab"), ThinkingDelta("t"), TextDelta("c")]
 
 
 def test_text_that_stands_in_the_start_of_a_block_is_text() -> None:
     raw = wired(
         START, block(0, type="text", text="a"), text("b"), block(1, type="thinking", thinking="t"), END, STOP
     )
-    assert read(raw)[1:-1] == [TextDelta("ab"), ThinkingDelta("t")]
+    assert read(raw)[1:-2] == [TextDelta("ab"), ThinkingDelta("t")]
 
 
 @pytest.mark.parametrize(
@@ -159,6 +167,7 @@ def test_what_is_not_known_is_passed_over_and_is_no_part_of_the_answer(unknown: 
     assert read(wired(START, text("a"), unknown, text("b"), END, STOP)) == [
         STARTED,
         TextDelta("ab"),
+        COUNTED,
         FINISHED,
     ]
 
@@ -177,13 +186,85 @@ def test_the_last_report_of_a_count_is_the_one_that_holds() -> None:
 def test_a_reply_without_any_usage_is_read_too() -> None:
     start = {"type": "message_start", "message": {"id": "m", "model": "x"}}
     end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": None}
-    assert read(wired(start, text("a"), end, STOP))[-1] == ReplyFinished("end_turn", Usage())
+    assert read(wired(start, text("a"), end, STOP))[-1] == ReplyFinished("end_turn", Usage(), reported=False)
 
 
 def test_the_details_of_a_refusal_are_kept() -> None:
     details = {"type": "refusal", "category": "cyber", "explanation": None}
-    end = {"type": "message_delta", "delta": {"stop_reason": "refusal", "stop_details": details}}
+    end = {
+        "type": "message_delta",
+        "delta": {"stop_reason": "refusal", "stop_details": details},
+        "usage": {"output_tokens": 1},
+    }
     assert read(wired(START, end, STOP))[-1] == ReplyFinished("refusal", STARTED.usage, details)
+
+
+def message_start(usage: dict[str, Any] | None) -> dict[str, Any]:
+    message = {"id": "m", "model": "x"}
+    return {"type": "message_start", "message": message if usage is None else {**message, "usage": usage}}
+
+
+def message_delta(usage: dict[str, Any] | None, stop_reason: str | None = "end_turn") -> dict[str, Any]:
+    event = {"type": "message_delta", "delta": {"stop_reason": stop_reason}}
+    return event if usage is None else {**event, "usage": usage}
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (message_start({"input_tokens": 10, "output_tokens": 1}), message_delta(None)),
+        (message_start({"input_tokens": 10, "output_tokens": 1}), message_delta({})),
+        (message_start({"input_tokens": 10, "output_tokens": 1}), message_delta({"output_tokens": None})),
+        (message_start(None), message_delta({"output_tokens": 7})),
+        (message_start({"input_tokens": 0}), message_delta({"output_tokens": 7})),
+    ],
+)
+def test_a_count_that_the_api_left_out_is_not_called_reported(
+    start: dict[str, Any], end: dict[str, Any]
+) -> None:
+    *others, last = read(wired(start, text("a"), end, STOP))
+    assert isinstance(last, ReplyFinished)
+    assert not last.reported
+    assert not any(isinstance(event, UsageReported) for event in others)
+
+
+def test_the_count_is_known_as_soon_as_it_is_final_and_not_before() -> None:
+    decoder = ReplyDecoder()
+    running = message_delta({"output_tokens": 7}, stop_reason=None)
+    assert len(list(decoder.feed(wired(message_start({"input_tokens": 10}), running)))) == 1
+    assert list(decoder.feed(wired(message_delta({"output_tokens": 9})))) == [UsageReported(Usage(10, 9))]
+
+
+def test_the_hour_long_part_of_what_was_cached_is_no_more_than_the_whole() -> None:
+    usage = {"cache_creation_input_tokens": 30, "cache_creation": {"ephemeral_1h_input_tokens": 50}}
+    (start,) = ReplyDecoder().feed(wired(message_start(usage)))
+    assert start == ReplyStarted("m", "x", Usage(0, 0, 0, 30, 30))
+
+
+def test_a_count_below_zero_is_malformed() -> None:
+    with pytest.raises(MalformedReplyError):
+        read(wired(message_start({"input_tokens": -1})))
+
+
+PAGE = b"<!DOCTYPE html>\n\n<html>\n\n<p>data: none</p></html>\n\n"
+
+
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/json", "TEXT/HTML", ""])
+def test_what_is_no_stream_of_events_is_malformed(content_type: str) -> None:
+    decoder = ReplyDecoder("req_1", content_type)
+    assert list(decoder.feed(PAGE)) == []
+    with pytest.raises(
+        MalformedReplyError, match=content_type.partition(";")[0].lower() or "something"
+    ) as caught:
+        decoder.finish()
+    assert caught.value.request_id == "req_1"
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "application/octet-stream", ""])
+def test_a_stream_of_events_is_read_whatever_it_is_called(content_type: str) -> None:
+    decoder = ReplyDecoder("req_1", content_type)
+    assert list(decoder.feed(WHOLE))[-1] == FINISHED
+    decoder.finish()
 
 
 @given(st.integers(0, len(WHOLE) - 1))

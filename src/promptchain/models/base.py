@@ -41,6 +41,8 @@ class Model(Protocol):
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Yield ``ReplyStarted``, then deltas, then ``ReplyFinished`` as the last event.
 
+        See ``ModelEvent`` for what else it may yield.
+
         An implementation is an ``async def`` with ``yield``. Closing the generator, or cancelling the task
         that waits in it, ends the request at once. Whoever iterates it closes it (``contextlib.aclosing``).
 
@@ -81,6 +83,8 @@ async def complete(model: Model, request: ModelRequest) -> Reply:
                     )
                 case ReplyFinished():
                     break
+                case _:
+                    pass
     raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a complete reply")
 
 

@@ -7,7 +7,7 @@ is decoded an event, and the text of one network read becomes one ``TextDelta`` 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -24,7 +24,14 @@ from promptchain.errors import (
     RateLimitError,
     ServerError,
 )
-from promptchain.messages import ModelEvent, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
+from promptchain.messages import (
+    ModelEvent,
+    ReplyFinished,
+    ReplyStarted,
+    TextDelta,
+    ThinkingDelta,
+    UsageReported,
+)
 from promptchain.models.sse import EventDecoder
 from promptchain.usage import Usage
 
@@ -43,15 +50,18 @@ ERROR_TYPES: dict[str, type[ModelStatusError]] = {
 """The API's error types and ours; an unknown one is a ``ServerError``."""
 
 
+_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class _CacheCreation(msgspec.Struct):
-    ephemeral_1h_input_tokens: int = 0
+    ephemeral_1h_input_tokens: _Count = 0
 
 
 class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation_input_tokens: int | None = None
+    input_tokens: _Count | None = None
+    output_tokens: _Count | None = None
+    cache_read_input_tokens: _Count | None = None
+    cache_creation_input_tokens: _Count | None = None
     cache_creation: _CacheCreation | None = None
 
 
@@ -106,12 +116,19 @@ class ReplyDecoder:
     """Turns the bytes of one streamed reply into model events.
 
     Unknown events, blocks and deltas (citations, signatures, what comes tomorrow) are passed over.
+
+    Args:
+        request_id: The API's id of the request, for errors.
+        content_type: What the reply says it is; empty where it does not say.
     """
 
-    def __init__(self, request_id: str | None = None) -> None:
+    def __init__(self, request_id: str | None = None, content_type: str = "text/event-stream") -> None:
         self._events = EventDecoder()
         self.request_id = request_id
+        self._media_type = content_type.partition(";")[0].strip().lower()
+        self._has_events = False
         self._usage = Usage()
+        self._output_reported = False
         self._started = False
         self._stop_reason: str | None = None
         self._stop_details: dict[str, Any] = {}
@@ -127,6 +144,7 @@ class ReplyDecoder:
         text = ""
         try:
             for data in self._events.feed(chunk):
+                self._has_events = True
                 event = self._parse(data)
                 if event is None or self.complete:
                     continue
@@ -154,13 +172,25 @@ class ReplyDecoder:
 
         Raises:
             IncompleteReplyError: The reply had not.
+            MalformedReplyError: There was no stream of events.
         """
+        if not self._has_events and self._media_type != "text/event-stream":
+            raise MalformedReplyError(
+                f"the API answered with {self._media_type or 'something'} where a stream of events was asked for; "
+                "is a proxy in between, or base_url the address of something else?",
+                request_id=self.request_id,
+            )
         if not self.complete:
             where = "after it began" if self._started else "before it began"
             raise IncompleteReplyError(
                 f"the API's stream ended {where}, without a stop reason; ask again",
                 request_id=self.request_id,
             )
+
+    @property
+    def _is_reported(self) -> bool:
+        # No request is without input, so 0 is what a server says that does not count it.
+        return self._output_reported and self._usage.total_input_tokens > 0
 
     def _parse(self, data: bytes) -> _Event | None:
         try:
@@ -188,9 +218,14 @@ class ReplyDecoder:
                 if event.delta:
                     self._stop_reason = event.delta.stop_reason or self._stop_reason
                     self._stop_details = event.delta.stop_details or self._stop_details
+                if event.usage and event.usage.output_tokens is not None:
+                    self._output_reported = True
+                    # Before there is a stop reason, a count is that of a reply that goes on.
+                    if self._stop_reason and self._is_reported:
+                        return UsageReported(self._usage)
             case "message_stop" if self._started and self._stop_reason:
                 self.complete = True
-                return ReplyFinished(self._stop_reason, self._usage, self._stop_details)
+                return ReplyFinished(self._stop_reason, self._usage, self._stop_details, self._is_reported)
             case "error":
                 error = event.error or _Error()
                 raise ERROR_TYPES.get(error.type, ServerError)(
@@ -235,6 +270,9 @@ def _merged(known: Usage, reported: _Usage | None) -> Usage:
     """``known`` with what is ``reported`` put over it: the API's counts are cumulative."""
     if reported is None:
         return known
+    created = known.cache_creation_input_tokens
+    if reported.cache_creation_input_tokens is not None:
+        created = reported.cache_creation_input_tokens
     one_hour = known.cache_creation_1h_input_tokens
     if reported.cache_creation is not None:
         one_hour = reported.cache_creation.ephemeral_1h_input_tokens
@@ -244,8 +282,6 @@ def _merged(known: Usage, reported: _Usage | None) -> Usage:
         known.cache_read_input_tokens
         if reported.cache_read_input_tokens is None
         else reported.cache_read_input_tokens,
-        known.cache_creation_input_tokens
-        if reported.cache_creation_input_tokens is None
-        else reported.cache_creation_input_tokens,
-        one_hour,
+        created,
+        min(one_hour, created),  # it is a part, whatever a server says
     )
