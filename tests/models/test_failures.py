@@ -128,6 +128,8 @@ def test_every_error_of_the_sdk_and_its_transport_is_one_of_ours(
         wanted = errors.ModelTimeoutError
     if wanted is None and issubclass(cls, httpx2.TransportError):
         wanted = errors.IncompleteReplyError if replying else errors.ModelConnectionError
+    if cls is httpx2.InvalidURL and not replying:
+        wanted = errors.ConfigurationError
     assert type(ours) is (wanted or errors.ModelError)
     assert ours.message
 
@@ -213,7 +215,6 @@ def failures() -> Iterator[tuple[Exception, bool]]:
     yield connection_error(httpx2.ConnectError("refused")), False
     yield connection_error(httpx2.ConnectTimeout("late")), False
     yield connection_error(httpx2.PoolTimeout("busy")), False
-    yield connection_error(httpx2.UnsupportedProtocol("ftp")), False
     yield connection_error(httpx2.ReadError("reset")), True
     yield connection_error(httpx2.RemoteProtocolError("cut")), True
     yield connection_error(httpx2.WriteError("pipe")), True

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
-import importlib.util
-import os
-import sys
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
 
-from promptchain.errors import ConfigurationError, MissingKeyError, OutputTypeError, PromptChainError
-from promptchain.messages import ModelEvent, ModelRequest
+from promptchain.errors import ConfigurationError, OutputTypeError, PromptChainError
+from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, RequestReady
 from promptchain.models.base import refuse_real_call
+from promptchain.models.clients import (
+    Pass,
+    default_client,
+    one_pass,
+    own_client,
+    refuse_other_loop,
+    refuse_unusable,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -23,12 +28,9 @@ if TYPE_CHECKING:
 
     from promptchain.models.wire import ReplyDecoder
 
-__all__ = ["AnthropicModel", "credentials_found"]
+__all__ = ["AnthropicModel"]
 
-_MISSING_KEY = (
-    "there is no credential for the Anthropic API: set ANTHROPIC_API_KEY, or hand over a client of your own "
-    "with AnthropicModel(name, client=AsyncAnthropic(...)). To try a chain without one, use model='offline'."
-)
+_DRAIN_SECONDS = 0.05
 
 
 class AnthropicModel:
@@ -38,13 +40,17 @@ class AnthropicModel:
 
     Args:
         name: The model, such as ``"claude-haiku-4-5"``.
-        client: An ``AsyncAnthropic`` of the caller's own, which the caller also closes. Without one, a client
+        client: An ``AsyncAnthropic`` of the caller's own, which the caller also closes; it is used in one event
+            loop, and its own middleware may pass a request on once. Without one, a client
             is made from the SDK's environment variables (``ANTHROPIC_API_KEY``, ``ANTHROPIC_BASE_URL`` …),
             shared by all models of an event loop and closed with it; it uses the aiohttp transport where
             aiohttp is installed.
         api_key: Key to use instead of the environment's. Not together with ``client``.
         base_url: Address of the API, without ``/v1``. Not together with ``client``.
         timeout: Seconds without a byte from the API after which the attempt fails. Left out, the client's.
+
+    Raises:
+        ConfigurationError: An argument is not of its kind, or ``client`` stands next to what belongs to it.
     """
 
     def __init__(
@@ -60,10 +66,11 @@ class AnthropicModel:
             raise ConfigurationError(
                 "api_key and base_url belong to the client: give either a client or these."
             )
-        if timeout is not None and timeout <= 0:
+        if timeout is not None and not _is_duration(timeout):
             raise ConfigurationError(f"a timeout is a number of seconds above 0, not {timeout!r}.")
         self._name = name
-        self._client = client.with_options(max_retries=0) if client is not None else None
+        self._given = client
+        self._client = own_client(client) if client is not None else None
         self._api_key = api_key
         self._base_url = base_url
         self._timeout = timeout
@@ -85,31 +92,34 @@ class AnthropicModel:
         """Ask the API. One call is one request.
 
         Raises:
-            MissingKeyError: There is no credential.
+            ConfigurationError: The client cannot send it, or there is no credential (``MissingKeyError``).
             OutputTypeError: The SDK cannot make a structured output of the schema.
             ModelError: The API failed, or did not give a complete reply.
         """
-        if "anthropic" not in sys.modules:
-            # Two seconds of import would stop everything else on this event loop.
-            await asyncio.to_thread(importlib.import_module, "anthropic")
+        await _import_sdk()
         # Both need the SDK.
         from promptchain.models.failures import translated  # noqa: PLC0415
         from promptchain.models.wire import ReplyDecoder  # noqa: PLC0415
 
-        client = self._client or await _default_client(self._api_key, self._base_url)
-        _refuse_without_credential(client)
-        refuse_real_call(client.base_url.host)
-        arguments = self._arguments(request)
         decoder: ReplyDecoder | None = None
-        # Through Any: the overloads of the SDK cannot be called with a dictionary of arguments.
-        ask: Any = client.messages.with_streaming_response.create
+        this = Pass()
         try:
-            async with ask(**arguments) as response:
-                decoder = ReplyDecoder(response.headers.get("request-id"))
+            async with contextlib.AsyncExitStack() as stack:
+                client = await self._usable_client(stack)
+                refuse_unusable(client, request.request_id)
+                refuse_real_call(client.base_url.host)
+                arguments = self._arguments(request)
+                yield RequestReady()
+                # Through Any: the overloads of the SDK cannot be called with a dictionary of arguments.
+                ask: Any = client.messages.with_streaming_response.create
+                async with one_pass(this):
+                    response = await stack.enter_async_context(ask(**arguments))
+                headers = response.headers
+                decoder = ReplyDecoder(headers.get("request-id"), headers.get("content-type", ""))
                 chunks = _body(response.http_response)
                 async for chunk in chunks:
                     for event in decoder.feed(chunk):
-                        if decoder.complete:
+                        if isinstance(event, ReplyFinished):
                             # Before the last event, as whoever has it need not come back for more.
                             await _drain(chunks)
                         yield event
@@ -117,10 +127,18 @@ class AnthropicModel:
         except PromptChainError:
             raise
         except Exception as error:
-            failure = translated(error, model=self._name, replying=decoder is not None)
+            failure = translated(
+                error, model=self._name, replying=decoder is not None or this.response is not None
+            )
             if decoder is not None and failure.request_id is None:
                 failure.request_id = decoder.request_id
             raise failure from error
+
+    async def _usable_client(self, stack: contextlib.AsyncExitStack) -> AsyncAnthropic:
+        if self._client is None or self._given is None:
+            return await stack.enter_async_context(default_client(self._api_key, self._base_url))
+        refuse_other_loop(self._given)
+        return self._client
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
         arguments: dict[str, Any] = {
@@ -149,6 +167,24 @@ class AnthropicModel:
         return arguments
 
 
+_is_imported = False
+
+
+async def _import_sdk() -> None:
+    # Two seconds of import would stop everything else on this event loop. Whoever comes while it is imported
+    # waits for the same import in a thread: its name is known to sys.modules long before it is done.
+    global _is_imported  # noqa: PLW0603
+    if not _is_imported:
+        await asyncio.to_thread(importlib.import_module, "promptchain.models.failures")
+        _is_imported = True
+
+
+def _is_duration(timeout: object) -> bool:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        return False
+    return math.isfinite(timeout) and timeout > 0
+
+
 def _body(response: httpx2.Response) -> AsyncIterator[bytes]:
     if "content-encoding" in response.headers:
         return response.aiter_bytes()
@@ -157,9 +193,12 @@ def _body(response: httpx2.Response) -> AsyncIterator[bytes]:
 
 
 async def _drain(chunks: AsyncIterator[bytes]) -> None:
-    """Read the end of the body, without which the connection would not be used again."""
+    """Read the end of the body, without which the connection would not be used again.
+
+    It comes with the last event or right behind it; waiting longer would cost more than a new connection.
+    """
     try:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(_DRAIN_SECONDS):
             async for _ in chunks:
                 pass
     except Exception:  # noqa: BLE001, S110 - the reply is complete: what fails now costs one connection
@@ -190,76 +229,3 @@ def _supported(key: _Identity) -> dict[str, Any]:
         return anthropic.transform_schema(dict(key.schema))
     except (ValueError, TypeError, AssertionError) as error:
         raise OutputTypeError(f"structured outputs cannot express the output type: {error}") from error
-
-
-# One client a process, event loop and set of credentials: making one takes 50 to 90 ms, and a pool of
-# connections belongs to the loop in which it was made.
-_Key = tuple[str | None, ...]
-_clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, AsyncAnthropic]] = WeakKeyDictionary()
-_VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_CUSTOM_HEADERS")
-
-
-async def _default_client(api_key: str | None, base_url: str | None) -> AsyncAnthropic:
-    import anthropic  # noqa: PLC0415
-
-    loop = asyncio.get_running_loop()
-    clients = _clients.get(loop)
-    if clients is None:
-        clients = _clients[loop] = {}
-        # A loop closes its asynchronous generators when it shuts down, so this one closes the clients.
-        await anext(_until_shutdown(loop, clients))
-    key = (api_key, base_url, *(os.environ.get(name) for name in _VARIABLES))
-    if key not in clients:
-        fast = importlib.util.find_spec("aiohttp") is not None
-        clients[key] = anthropic.AsyncAnthropic(
-            api_key=api_key,
-            base_url=base_url,
-            max_retries=0,
-            http_client=anthropic.DefaultAioHttpClient() if fast else None,
-        )
-    return clients[key]
-
-
-_guards: set[AsyncGenerator[None, None]] = set()
-
-
-def _until_shutdown(
-    loop: asyncio.AbstractEventLoop, clients: dict[_Key, AsyncAnthropic]
-) -> AsyncGenerator[None, None]:
-    async def close_at_shutdown() -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            _guards.discard(guard)
-            _clients.pop(loop, None)
-            for client in clients.values():
-                await client.close()
-
-    guard = close_at_shutdown()
-    _guards.add(guard)  # the loop itself holds it only weakly
-    return guard
-
-
-def _refuse_without_credential(client: AsyncAnthropic) -> None:
-    # Bedrock, Vertex and Foundry sign in their own ways, and a caller may send a header of their own.
-    import anthropic  # noqa: PLC0415
-
-    if type(client) is not anthropic.AsyncAnthropic:
-        return
-    if client.api_key or client.auth_token or client.credentials is not None:
-        return
-    if not {"authorization", "x-api-key"} & {name.lower() for name in client.default_headers}:
-        raise MissingKeyError(_MISSING_KEY)
-
-
-def credentials_found() -> bool:
-    """Whether the SDK would find a credential in the environment or in its own configuration files."""
-    if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("ANTHROPIC_AUTH_TOKEN"):
-        return True
-    hints = any(name.startswith("ANTHROPIC_") for name in os.environ)
-    if not hints and not (Path.home() / ".config" / "anthropic").exists():
-        return False  # so that the answer does not cost the import of the SDK
-
-    import anthropic  # noqa: PLC0415
-
-    return anthropic.AsyncAnthropic().credentials is not None

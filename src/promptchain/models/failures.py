@@ -78,10 +78,19 @@ def translated(error: Exception, *, model: str, replying: bool) -> PromptChainEr
             | httpx2.DecodingError()
         ):
             return MalformedReplyError(f"the API's reply cannot be read: {error}")
-        case anthropic.APIConnectionError() if _loop_is_closed(error):
+        case httpx2.InvalidURL() if not replying:
+            return ConfigurationError(f"base_url is no address: {error}")
+        case TypeError() | ValueError() if not replying:
+            # What fails on the way the SDK puts into an error of its own: this failed before.
             return ConfigurationError(
-                "the client belongs to an event loop that is closed: make it in the loop that uses it, "
-                "or name the model and let promptchain make one."
+                f"the request cannot be made of its arguments, such as thinking, or by its client: {error}"
+            )
+        case anthropic.APIConnectionError() if not replying and (unsendable := _unsendable(error)):
+            return unsendable
+        case anthropic.APIConnectionError() if _is_of_another_loop(error):
+            return ModelConnectionError(
+                "the client belongs to another event loop: make one in the loop that uses it, or name the model "
+                f"without a client and let promptchain make one for each loop ({_cause(error)})"
             )
         case httpx2.TransportError() if replying:
             return IncompleteReplyError(f"the connection broke in the middle of the reply: {_cause(error)}")
@@ -103,6 +112,14 @@ def _status(error: anthropic.APIStatusError, model: str) -> PromptChainError:
     if status == 499:  # the API saw us leave
         return ModelConnectionError(
             f"the API saw the connection close: {message}", request_id=error.request_id
+        )
+    if 300 <= status < 400:
+        to = error.response.headers.get("location")
+        return ModelStatusError(
+            f"the API's address answered {status}, which points {f'to {to}' if to else 'elsewhere'}: give the "
+            "address that it has now, as base_url or in ANTHROPIC_BASE_URL",
+            status=status,
+            request_id=error.request_id,
         )
     kind = _STATUSES.get(status)
     if kind is None:
@@ -154,8 +171,25 @@ def _was_sent(error: BaseException) -> bool:
     return not any(isinstance(cause, unmade) for cause in causes)
 
 
-def _loop_is_closed(error: BaseException) -> bool:
-    return any(isinstance(c, RuntimeError) and str(c) == "Event loop is closed" for c in _chain(error))
+def _unsendable(error: BaseException) -> ConfigurationError | None:
+    """What to say where the transport refused the request before it sent any of it."""
+    last = tuple(_chain(error))[-1]
+    match error.__cause__:
+        case httpx2.UnsupportedProtocol():
+            return ConfigurationError(f"base_url is no address: {_cause(error)}")
+        case httpx2.LocalProtocolError():
+            return ConfigurationError(f"the request cannot be sent: {_cause(error)}")
+        case RuntimeError() if "the client has been closed" in str(last):
+            return ConfigurationError("the client is closed: keep it open for as long as chains use it.")
+        case _:
+            return None
+
+
+def _is_of_another_loop(error: BaseException) -> bool:
+    """Whether two event loops were mixed. The transports find out late: the request may have left."""
+    last = tuple(_chain(error))[-1]
+    signs = ("Event loop is closed", "attached to a different loop", "bound to a different event loop")
+    return isinstance(last, RuntimeError) and any(sign in str(last) for sign in signs)
 
 
 def _cause(error: BaseException) -> str:
