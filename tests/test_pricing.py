@@ -10,6 +10,7 @@ from decimal import Decimal
 import pytest
 
 from promptchain import Price, Usage
+from promptchain.errors import DefinitionError
 from promptchain.pricing import cost_of
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -88,3 +89,9 @@ def test_asking_for_the_price_of_the_offline_model_does_not_load_the_price_list(
         "cost_of(Usage(1, 1), 'offline'); sys.exit('genai_prices' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("price", ["Infinity", "-Infinity", "NaN", "sNaN"])
+def test_a_price_is_finite(price: str) -> None:
+    with pytest.raises(DefinitionError, match="no price"):
+        Price(input=price, output=1)

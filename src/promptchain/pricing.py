@@ -27,7 +27,7 @@ class Price:
         cache_write_1h: Input written to the cache for an hour; left out, twice ``input``.
 
     Raises:
-        DefinitionError: One is no number, or below 0.
+        DefinitionError: One is no finite number, or below 0.
     """
 
     input: Decimal | str | int
@@ -62,9 +62,10 @@ class Price:
 
 def _is_price(price: Decimal | str | int) -> bool:
     try:
-        return _exact(price) >= 0  # also refuses NaN, which raises
+        exact = _exact(price)
     except InvalidOperation:
         return False
+    return exact.is_finite() and exact >= 0
 
 
 def _exact(price: Decimal | str | int) -> Decimal:
