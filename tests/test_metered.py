@@ -11,7 +11,7 @@ import pytest
 
 from promptchain import Chain, Run, Step, Usage
 from promptchain.errors import MissingKeyError, ModelError, OutputTypeError, RateLimitError
-from promptchain.events import AttemptFinished, AttemptStarted, Event
+from promptchain.events import AttemptFinished, AttemptStarted, Event, RunFailed
 from promptchain.messages import (
     ModelEvent,
     ModelRequest,
@@ -265,3 +265,38 @@ async def test_what_was_found_out_late_but_never_left_costs_nothing() -> None:
             await anext(s)
     (attempt,) = run.ledger
     assert (attempt.usage, attempt.estimated) == (Usage(), False)
+
+
+async def test_what_is_cancelled_before_the_request_is_ready_has_cost_nothing() -> None:
+    class Preparing:
+        name = "preparing"
+        announces_requests = True
+
+        async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+            await asyncio.sleep(60)
+            yield RequestReady()
+
+    events: list[Event] = []
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await Chain("c", Step("a", prompt="x"), model=Preparing()).run("x", readers=[events.append])
+    failed = events[-1]
+    assert isinstance(failed, RunFailed)
+    assert len(failed.ledger) == 0
+    assert not [event for event in events if isinstance(event, AttemptStarted | AttemptFinished)]
+
+
+async def test_the_clock_of_an_attempt_begins_when_its_request_leaves() -> None:
+    class Preparing:
+        name = "preparing"
+
+        async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+            await asyncio.sleep(0.3)
+            yield RequestReady()
+            yield ReplyStarted("m", "preparing", Usage(1))
+            yield TextDelta("done")
+            yield ReplyFinished("end_turn", Usage(1, 1))
+
+    result = await Chain("c", Step("a", prompt="x"), model=Preparing()).run("x")
+    assert result.seconds >= 0.3
+    assert result.ledger[0].seconds < 0.3

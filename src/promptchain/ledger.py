@@ -119,6 +119,8 @@ class Ledger(Sequence[Attempt]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Ledger) and self._attempts == other._attempts
 
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
     def __repr__(self) -> str:
         usage = self.usage
         bound = ", estimated" if self.estimated else ""

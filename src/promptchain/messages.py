@@ -75,7 +75,10 @@ def _schema_bound(schema: Mapping[str, Any]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RequestReady:
-    """The request leaves next: nothing that can be known before stands in its way."""
+    """The request leaves next: nothing that can be known before stands in its way.
+
+    A model that always yields it first says so with ``announces_requests = True``.
+    """
 
 
 @dataclass(frozen=True, slots=True)

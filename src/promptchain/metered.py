@@ -48,11 +48,8 @@ class Metered:
         A request that never gets ready to leave, for want of a key or the like, is no attempt.
         """
         run = self._run
-        run.attempt += 1
-        number = run.attempt
-        start = AttemptStarted(at=run.seconds, step=run.path, attempt=number, model=self.name)
         started, began = time.time(), time.perf_counter()
-        is_told = False
+        is_begun = False
         opening: ReplyStarted | None = None
         count: UsageReported | None = None
         closing: ReplyFinished | None = None
@@ -61,9 +58,11 @@ class Metered:
         try:
             async with aclosing(self._model.stream(request)) as events:
                 async for event in events:
-                    if not is_told:
-                        run.emit(start)
-                        is_told = True
+                    if not is_begun:
+                        is_begun = True
+                        self._begin()
+                        if isinstance(event, RequestReady):
+                            started, began = time.time(), time.perf_counter()
                     if isinstance(event, TextDelta):
                         if first_text is None:
                             first_text = time.perf_counter() - began
@@ -85,14 +84,14 @@ class Metered:
             failure = error
             raise
         finally:
-            if not is_told and not isinstance(failure, ConfigurationError | DefinitionError):
-                run.emit(start)
-                is_told = True
-            if is_told:
+            if not is_begun and not self._is_unsent(failure):
+                is_begun = True
+                self._begin()
+            if is_begun:
                 usage, estimated = _settled(request, opening, count, closing, failure)
                 attempt = Attempt(
                     step=run.path,
-                    number=number,
+                    number=run.attempt,
                     model=self.name,
                     usage=usage,
                     estimated=estimated,
@@ -106,6 +105,16 @@ class Metered:
                 )
                 run.ledger.record(attempt)
                 run.emit(AttemptFinished(at=run.seconds, step=run.path, record=attempt))
+
+    def _begin(self) -> None:
+        run = self._run
+        run.attempt += 1
+        run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=run.attempt, model=self.name))
+
+    def _is_unsent(self, failure: BaseException | None) -> bool:
+        """Whether a call that ended before its first event surely sent nothing."""
+        announces = getattr(self._model, "announces_requests", False)
+        return announces or isinstance(failure, ConfigurationError | DefinitionError)
 
 
 def _settled(

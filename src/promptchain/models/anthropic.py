@@ -53,6 +53,9 @@ class AnthropicModel:
         ConfigurationError: An argument is not of its kind, or ``client`` stands next to what belongs to it.
     """
 
+    announces_requests = True
+    """Nothing leaves before ``RequestReady``, so what is cancelled before it has cost nothing."""
+
     def __init__(
         self,
         name: str,
