@@ -7,10 +7,14 @@ import sys
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import genai_prices
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from promptchain import Price, Usage
 from promptchain.errors import DefinitionError
+from promptchain.models.catalog import KNOWN_MODELS
 from promptchain.pricing import cost_of
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -95,3 +99,29 @@ def test_asking_for_the_price_of_the_offline_model_does_not_load_the_price_list(
 def test_a_price_is_finite(price: str) -> None:
     with pytest.raises(DefinitionError, match="no price"):
         Price(input=price, output=1)
+
+
+@given(
+    model=st.sampled_from(KNOWN_MODELS),
+    counts=st.lists(st.integers(0, 300_000), min_size=4, max_size=4),
+    part=st.floats(0, 1),
+)
+def test_every_known_model_costs_what_genai_prices_calculates(
+    model: str, counts: list[int], part: float
+) -> None:
+    at = datetime(2026, 11, 23, 9, tzinfo=UTC)
+    usage = Usage(*counts, int(counts[3] * part))
+    priced = genai_prices.Usage(
+        input_tokens=usage.total_input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_input_tokens,
+        cache_write_tokens=usage.cache_creation_input_tokens,
+        cache_write_1h_tokens=usage.cache_creation_1h_input_tokens,
+    )
+    try:
+        theirs = genai_prices.calc_price(
+            priced, model, provider_id="anthropic", genai_request_timestamp=at
+        ).total_price
+    except LookupError:
+        theirs = None
+    assert cost_of(usage, model, at=at) == theirs

@@ -51,8 +51,8 @@ class Attempt:
         """USD, or ``None`` where the model's price is not known. An upper bound where ``estimated``."""
         if self.usage == Usage():
             return Decimal(0)  # nothing was used, whatever the price
-        day = datetime.fromtimestamp(self.started, UTC).replace(minute=0, second=0, microsecond=0)
-        return cost_of(self.usage, self.model, prices=self.prices, at=day)
+        at = datetime.fromtimestamp(self.started, UTC)
+        return cost_of(self.usage, self.model, prices=self.prices, at=at)
 
     def as_dict(self) -> Mapping[str, Any]:
         """The attempt as JSON-ready values; the cost is a string, so that no digit is lost."""

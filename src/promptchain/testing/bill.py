@@ -68,9 +68,7 @@ class BillEntry:
         usage = self.usage
         if usage == Usage():
             return Decimal(0)
-        # The same hour as in the ledger, so that both ask for the same price.
-        hour = datetime.fromtimestamp(self.started, UTC).replace(minute=0, second=0, microsecond=0)
-        return cost_of(usage, self.model, at=hour)
+        return cost_of(usage, self.model, at=datetime.fromtimestamp(self.started, UTC))
 
     @property
     def seconds(self) -> float:
