@@ -298,5 +298,4 @@ async def test_the_clock_of_an_attempt_begins_when_its_request_leaves() -> None:
             yield ReplyFinished("end_turn", Usage(1, 1))
 
     result = await Chain("c", Step("a", prompt="x"), model=Preparing()).run("x")
-    assert result.seconds >= 0.3
-    assert result.ledger[0].seconds < 0.3
+    assert result.seconds - result.ledger[0].seconds >= 0.3

@@ -38,7 +38,7 @@ async def test_who_leaves_between_deltas_is_billed_what_was_written(
             texts.append(text)
             if len(texts) == 3:
                 break
-    assert await left(api, time.perf_counter()) < 0.05
+    assert await left(api, time.perf_counter()) < 1  # the whole reply would take 5
     (entry,) = api.bill
     assert (entry.status, entry.aborted, entry.fault) == (200, True, None)
     assert entry.usage == Usage(16, entry.deltas_sent)
@@ -60,7 +60,7 @@ async def test_who_leaves_before_the_first_delta_is_noticed_at_once(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await left(api, time.perf_counter()) < 0.05
+    assert await left(api, time.perf_counter()) < 1  # the whole reply would take 5
     assert (api.bill[0].aborted, api.bill[0].usage) == (True, Usage(16))
 
 
@@ -76,7 +76,7 @@ def test_who_hangs_up_on_a_socket_is_noticed_at_once(
         wire.socket.close()
         since = time.perf_counter()
         api.wait_idle()
-        assert time.perf_counter() - since < 0.05
+        assert time.perf_counter() - since < 1
         assert api.bill[0].aborted
 
 
