@@ -16,7 +16,7 @@ from promptchain.spelling import nearest
 CLASSES = [
     cls
     for _, cls in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(cls, PromptChainError) and cls.__module__ == errors.__name__
+    if issubclass(cls, PromptChainError) and cls.__module__.startswith(errors.__name__)
 ]
 LEDGER = Ledger(
     [Attempt(step="a", number=1, model="m", usage=Usage(1, 2), estimated=False, started=1.0, seconds=2.0)]

@@ -2,7 +2,7 @@
 
 from promptchain.chain import Chain
 from promptchain.errors import PromptChainError
-from promptchain.gates import Gate
+from promptchain.gates import Gate, Verdict
 from promptchain.ledger import Attempt, Ledger
 from promptchain.models import AnthropicModel, Model, OfflineModel, ScriptedModel
 from promptchain.pricing import Price
@@ -34,5 +34,6 @@ __all__ = [
     "Step",
     "StepResult",
     "Usage",
+    "Verdict",
     "step",
 ]

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast, get_args
+from dataclasses import fields as fields_of
+from typing import Any, Final, cast, get_args
 
 from typing_extensions import TypedDict
 
 from promptchain.errors import DefinitionError
 from promptchain.fields import shown
-from promptchain.messages import Effort
+from promptchain.gates import Mode
+from promptchain.messages import Effort, ServiceTier
 from promptchain.models import Model, model_named
 from promptchain.pricing import Price, PriceBook
 from promptchain.spelling import nearest
 
 __all__ = ["Arguments", "Options", "model_of", "refuse_unknown"]
 
-DEFAULT_MAX_TOKENS = 4_096
+DEFAULT_MAX_TOKENS: Final = 4_096
+DEFAULT_MAX_REASKS: Final = 2
+MOST_REASKS: Final = 20
+DEFAULT_GATES_MODE: Final[Mode] = "strict"
 
 
 class Options(TypedDict, total=False):
@@ -28,16 +34,41 @@ class Options(TypedDict, total=False):
     max_tokens: int | None
     effort: Effort | None
     thinking: Mapping[str, Any] | None
+    temperature: float | None
+    top_p: float | None
+    service_tier: ServiceTier | None
+    max_reasks: int | None
+    gates_mode: Mode | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What a step or a chain says of its model calls; ``None`` is not said."""
+    """What a step or a chain says of its model calls, and of what is made of the replies; ``None`` is not said.
+
+    Attributes:
+        model: Who is asked.
+        max_tokens: Most tokens of a reply, thinking included.
+        effort: See ``Effort``.
+        thinking: The SDK's ``thinking`` argument.
+        temperature: 0 to 1, for models that still take it.
+        top_p: 0 to 1, for models that still take it.
+        service_tier: See ``ServiceTier``.
+        max_reasks: How often a step asks again after a reply that was rejected.
+        gates_mode: Mode of the gates that do not say.
+        timeout: Seconds that a step may take, with everything in it.
+        prices: Prices of the caller's own.
+    """
 
     model: Model | None = None
     max_tokens: int | None = None
     effort: Effort | None = None
     thinking: Mapping[str, Any] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    service_tier: ServiceTier | None = None
+    max_reasks: int | None = None
+    gates_mode: Mode | None = None
+    timeout: float | None = None
     prices: PriceBook | None = None
 
     @classmethod
@@ -45,40 +76,94 @@ class Arguments:
         """The part of a step's or a chain's options that is about its model calls.
 
         Raises:
-            DefinitionError: A value is out of range.
+            DefinitionError: A value is not of its kind, or out of range.
         """
-        max_tokens, effort, thinking = (options.get(name) for name in ("max_tokens", "effort", "thinking"))
-        prices: Any = options.get("prices")
-        if max_tokens is not None and (type(max_tokens) is not int or max_tokens < 1):
-            raise DefinitionError(f"max_tokens is a whole number of tokens above 0, not {max_tokens!r}.")
-        if effort is not None and effort not in get_args(Effort):
-            raise DefinitionError(
-                f"{effort!r} is no effort.{nearest(str(effort), get_args(Effort))} "
-                f"Known: {', '.join(get_args(Effort))}."
-            )
-        if not isinstance(thinking, Mapping | None):
-            raise DefinitionError(
-                f"thinking is a mapping as the SDK takes it, such as {{'type': 'adaptive'}}, not {thinking!r}."
-            )
-        if prices is not None and not _are_prices(prices):
-            raise DefinitionError("prices maps names of models to Price(input=..., output=...).")
-        return cls(
-            model=model_of(options.get("model")),
-            max_tokens=max_tokens,
-            effort=effort,
-            thinking=cast("Mapping[str, Any] | None", thinking),
-            prices=prices,
-        )
+        said = {name: value for name in _FIELDS if (value := options.get(name)) is not None}
+        for name, value in said.items():
+            problem = _CHECKS[name](value)
+            if problem:
+                raise DefinitionError(f"{name} {problem}")
+        if "model" in said:
+            said["model"] = model_of(said["model"])
+        return cls(**said)
 
     def over(self, outer: Arguments) -> Arguments:
         """These, and where nothing is said those of the chain around; of prices, both."""
-        return Arguments(
-            model=self.model or outer.model,
-            max_tokens=self.max_tokens or outer.max_tokens,
-            effort=self.effort or outer.effort,
-            thinking=self.thinking or outer.thinking,
-            prices={**(outer.prices or {}), **self.prices} if self.prices else outer.prices,
-        )
+        if outer is NOTHING_SAID:
+            return self
+        both = {
+            name: getattr(outer, name) if (own := getattr(self, name)) is None else own for name in _FIELDS
+        }
+        if self.prices and outer.prices:
+            both["prices"] = {**outer.prices, **self.prices}
+        return Arguments(**both)
+
+
+_FIELDS: Final = tuple(field.name for field in fields_of(Arguments))
+NOTHING_SAID: Final = Arguments()
+
+
+def _one_of(words: Any) -> Callable[[Any], str]:
+    known: tuple[str, ...] = get_args(words)
+
+    def check(value: Any) -> str:
+        if value in known:
+            return ""
+        return f"is one of {', '.join(known)}, not {value!r}.{nearest(str(value), known)}"
+
+    return check
+
+
+def _whole(least: int, most: float, unit: str) -> Callable[[Any], str]:
+    span = f"from {least} to {most:.0f}" if math.isfinite(most) else f"of at least {least}"
+
+    def check(value: Any) -> str:
+        if type(value) is int and least <= value <= most:
+            return ""
+        return f"is a whole number of {unit} {span}, not {value!r}."
+
+    return check
+
+
+def _share(value: Any) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return "" if is_number and 0 <= value <= 1 else f"is a number from 0 to 1, not {value!r}."
+
+
+def _duration(value: Any) -> str:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and value > 0 and math.isfinite(value):
+        return ""
+    return f"is a number of seconds above 0, not {value!r}."
+
+
+def _mapping(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ""
+    return f"is a mapping as the SDK takes it, such as {{'type': 'adaptive'}}, not {value!r}."
+
+
+def _price_book(value: Any) -> str:
+    if isinstance(value, Mapping) and all(
+        isinstance(price, Price) for price in cast("Mapping[object, object]", value).values()
+    ):
+        return ""
+    return "maps names of models to Price(input=..., output=...)."
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "model": lambda _: "",  # model_of says more
+    "max_tokens": _whole(1, math.inf, "tokens"),
+    "effort": _one_of(Effort),
+    "thinking": _mapping,
+    "temperature": _share,
+    "top_p": _share,
+    "service_tier": _one_of(ServiceTier),
+    "max_reasks": _whole(0, MOST_REASKS, "requests"),
+    "gates_mode": _one_of(Mode),
+    "timeout": _duration,
+    "prices": _price_book,
+}
 
 
 def model_of(model: str | Model | None) -> Model | None:
@@ -116,9 +201,3 @@ def refuse_unknown(options: Iterable[str], known: Collection[str], taker: str) -
             raise DefinitionError(
                 f"{taker} takes no {option!r}.{nearest(option, known)} It takes: {', '.join(sorted(known))}."
             )
-
-
-def _are_prices(prices: Any) -> bool:
-    return isinstance(prices, Mapping) and all(
-        isinstance(price, Price) for price in cast("Mapping[object, object]", prices).values()
-    )

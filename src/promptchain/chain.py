@@ -12,7 +12,10 @@ from promptchain.arguments import Arguments, Options, model_of, refuse_unknown
 from promptchain.background import wait_for
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
+from promptchain.gates import Gate
+from promptchain.gates.base import refuse_other_gates
 from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
+from promptchain.judging import judged
 from promptchain.ledger import Ledger
 from promptchain.models import Model
 from promptchain.pricing import PriceBook
@@ -31,6 +34,7 @@ class ChainOptions(Options, total=False):
 
     prices: PriceBook
     max_input_bytes: int
+    input_gates: Sequence[Gate[Any]]
 
 
 class Chain(Stage[In, Out]):
@@ -43,6 +47,12 @@ class Chain(Stage[In, Out]):
         max_tokens: Most tokens of a reply, for the steps that do not say.
         effort: Effort of the steps that do not say.
         thinking: Thinking of the steps that do not say.
+        temperature: Temperature of the steps that do not say.
+        top_p: The same of ``top_p``.
+        service_tier: Service tier of the steps that do not say.
+        max_reasks: How often a step that does not say asks again after a reply that was rejected.
+        gates_mode: ``"strict"`` or ``"lenient"``, for the gates of which neither they nor their step say.
+        input_gates: Checks that what the chain is handed must pass, in order, before anything else happens.
         prices: Prices of the caller's own by model name, before the published ones.
         max_input_bytes: Most bytes of UTF-8 of a text that a run is begun with; 4 MiB.
 
@@ -65,6 +75,7 @@ class Chain(Stage[In, Out]):
                 f"the chain {name!r} takes a stage, or stages joined with '|', not {type(stages).__name__}."
             )
         self._arguments = Arguments.of(options)
+        self._input_gates = refuse_other_gates(options.get("input_gates", ()), "input_gates")
         self._stages: Pipeline[In, Out] = Pipeline(tuple(stages.parts()))
         self._input = InputType(stages.input_type, options.get("max_input_bytes", DEFAULT_MAX_BYTES))
         self.input_type = self._input.form
@@ -80,6 +91,11 @@ class Chain(Stage[In, Out]):
     def arguments(self) -> Arguments:
         """What it says of the model calls of steps that do not say it themselves."""
         return self._arguments
+
+    @property
+    def input_gates(self) -> Sequence[Gate[Any]]:
+        """The checks of what it is handed, in order."""
+        return self._input_gates
 
     @property
     def max_input_bytes(self) -> int:
@@ -183,9 +199,13 @@ class Chain(Stage[In, Out]):
 
     async def execute(self, value: In, run: Run) -> Out:
         """Run as a stage of another chain."""
-        inside = run.within(value, self._arguments)
+        run.arguments = self._arguments.over(run.arguments)
+        accepted = await judged(
+            self._input_gates, value, run, what="input", validated=self._input.replacement
+        )
+        inside = run.within(accepted)
         run.inner = inside.scope.results
-        return await self._stages.execute(value, inside)
+        return await self._stages.execute(accepted, inside)
 
     async def _run(self, value: In, run: Run) -> Result[Out]:
         run.emit(RunStarted(at=0.0, run_id=run.id, request_id=run.request_id, chain=self.name))
@@ -207,6 +227,7 @@ class Chain(Stage[In, Out]):
             run_id=run.id,
             request_id=run.request_id,
             seconds=seconds,
+            judgements=tuple(run.judgements),
         )
 
     def _refuse_without_model(self, run: Run) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from promptchain.gates import Judgement
 from promptchain.ledger import Attempt, Ledger
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "AttemptStarted",
     "Event",
     "GateJudged",
+    "PartialOutput",
     "Reader",
     "RunFailed",
     "RunFinished",
@@ -87,10 +89,30 @@ class Thinking(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTentative(Event):
-    """A piece of text that may still be rejected, or that belongs to an inner step."""
+    """A piece of text that may still be rejected, or that belongs to an inner step.
+
+    Attributes:
+        attempt: Which attempt of the step writes it.
+        text: The piece.
+        is_answer: Whether it is to be the answer of the run, or what an inner step makes on the way.
+    """
 
     attempt: int
     text: str
+    is_answer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialOutput(Event):
+    """A structured output as far as it has come. Tentative as the text it is read from.
+
+    Attributes:
+        attempt: Which attempt of the step writes it.
+        value: Plain data, as JSON has it, and not validated: fields may be missing, the last text cut short.
+    """
+
+    attempt: int
+    value: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,17 +149,13 @@ class AttemptFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateJudged(Event):
-    """A gate judged a step's output.
+    """A gate judged a step's output, or a chain's input.
 
     Attributes:
-        gate: The gate's name.
-        allowed: Whether the value may pass.
-        reason: Why not; empty when it may.
+        record: Its verdict, and on what.
     """
 
-    gate: str
-    allowed: bool
-    reason: str = ""
+    record: Judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

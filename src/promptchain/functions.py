@@ -8,14 +8,18 @@ import contextvars
 import functools
 import inspect
 import threading
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast, get_type_hints, overload
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, get_type_hints, overload
 
 from typing_extensions import TypeVar
 
+from promptchain.arguments import Arguments
 from promptchain.errors import DefinitionError
+from promptchain.gates import Gate
+from promptchain.gates.base import refuse_other_gates
+from promptchain.judging import judged
 from promptchain.run import Run
-from promptchain.stage import In, Out, Stage
+from promptchain.stage import In, Out, Stage, time_limit
 
 __all__ = ["FunctionStage", "step"]
 
@@ -30,10 +34,28 @@ class FunctionStage(Stage[In, Out]):
         function: Takes the value, and the run if it has a second parameter. An ``async`` function runs on the
             event loop; any other runs in a thread, so that it may block.
         name: Name of the stage; left out, the function's.
+        gates: Checks that what it returns must pass, in order. One that asks for another value blocks.
+        timeout: Seconds that it may take, its gates included. A function in a thread is left behind then.
+
+    Raises:
+        DefinitionError: The function takes neither one value nor a value and the run, or another argument is
+            not of its kind.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str | None = None,
+        *,
+        gates: Sequence[Gate[Any]] = (),
+        timeout: float | None = None,
+    ) -> None:
         super().__init__(name or str(getattr(function, "__name__", "function")))
+        try:
+            self._gates = refuse_other_gates(gates)
+            self._arguments = Arguments.of({"timeout": timeout})
+        except DefinitionError as error:
+            raise error.locate(step=self.name) from error.__cause__
         self._function = function
         self._takes_run, self.input_type, self.output_type = self._signature(function)
         self.__doc__ = function.__doc__
@@ -42,6 +64,16 @@ class FunctionStage(Stage[In, Out]):
     def function(self) -> Callable[..., Any]:
         """The function, as it was written."""
         return self._function
+
+    @property
+    def gates(self) -> Sequence[Gate[Any]]:
+        """The checks of what it returns, in order."""
+        return self._gates
+
+    @property
+    def arguments(self) -> Arguments:
+        """What it says itself: its timeout."""
+        return self._arguments
 
     def _signature(self, function: Callable[..., Any]) -> tuple[bool, Any, Any]:
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
@@ -69,15 +101,25 @@ class FunctionStage(Stage[In, Out]):
         return takes_run, hints.get(parameters[0].name, Any), hints.get("return", Any)
 
     async def execute(self, value: In, run: Run) -> Out:
-        """Call the function."""
+        """Call the function, and pass what it returns through the gates.
+
+        Raises:
+            GateBlockedError: A gate rejected it.
+            GateCrashedError: A gate could not judge it.
+            StepTimeoutError: It took too long.
+        """
+        run.arguments = run.effective(self._arguments)
+        async with time_limit(run.arguments.timeout):
+            output: Out = await judged(self._gates, await self._call(value, run), run)
+        return output
+
+    async def _call(self, value: In, run: Run) -> Any:
         arguments = (value, run) if self._takes_run else (value,)
         if inspect.iscoroutinefunction(self._function):
-            output = await self._function(*arguments)
-        else:
-            output = await _in_thread(self._function, *arguments)
-            if inspect.isawaitable(output):  # an async function in a wrapper that does not show it
-                output = await output
-        return cast("Out", output)
+            return await self._function(*arguments)
+        output = await _in_thread(self._function, *arguments)
+        # An async function may be in a wrapper that does not show it.
+        return await output if inspect.isawaitable(output) else output
 
 
 async def _in_thread(function: Callable[..., Any], *arguments: object) -> Any:
@@ -138,8 +180,17 @@ def step(function: Callable[[I], O], /) -> FunctionStage[I, O]: ...
 @overload
 def step(function: Callable[[I, Run], O], /) -> FunctionStage[I, O]: ...
 @overload
-def step(*, name: str) -> _Decorator: ...
-def step(function: Any = None, /, *, name: str | None = None) -> Any:
+def step(
+    *, name: str | None = None, gates: Sequence[Gate[Any]] = (), timeout: float | None = None
+) -> _Decorator: ...
+def step(
+    function: Any = None,
+    /,
+    *,
+    name: str | None = None,
+    gates: Sequence[Gate[Any]] = (),
+    timeout: float | None = None,
+) -> Any:
     """Make a stage of a function.
 
     Its types are read from its annotations. A second parameter annotated with ``Run`` is given the run, with
@@ -151,12 +202,15 @@ def step(function: Any = None, /, *, name: str | None = None) -> Any:
         ...     return text[:100]
 
     Args:
-        function: The function; left out when ``@step(name=...)`` is used.
+        function: The function; left out where anything else is said, as in ``@step(timeout=5)``.
         name: Name of the stage; left out, the function's.
+        gates: Checks that what it returns must pass, in order.
+        timeout: Seconds that it may take, its gates included. A function in a thread is left behind then.
 
     Raises:
-        DefinitionError: The function takes neither one value nor a value and the run.
+        DefinitionError: The function takes neither one value nor a value and the run, or another argument is
+            not of its kind.
     """
     if function is None:
-        return functools.partial(FunctionStage[Any, Any], name=name)
-    return FunctionStage[Any, Any](function, name)
+        return functools.partial(FunctionStage[Any, Any], name=name, gates=gates, timeout=timeout)
+    return FunctionStage[Any, Any](function, name, gates=gates, timeout=timeout)

@@ -54,6 +54,17 @@ class InputType:
         except pydantic.ValidationError as error:
             raise InputError(f"the chain takes {shown(self.form)}: {_first(error)}") from error
 
+    def replacement(self, value: object) -> Any:
+        """``value``, which a gate has put in the place of an input.
+
+        Raises:
+            ValueError: No run can begin with it.
+        """
+        try:
+            return self.accept(value)
+        except InputError as error:
+            raise ValueError(error.message) from error
+
     def read(self, text: str) -> Any:
         """The input that ``text`` stands for: itself, or JSON for a chain that takes something else.
 

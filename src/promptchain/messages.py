@@ -14,6 +14,9 @@ from promptchain.usage import Usage
 Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
 """How much work the model puts into a reply, as the SDK spells it (``output_config.effort``)."""
 
+ServiceTier: TypeAlias = Literal["auto", "standard_only"]
+"""Whether a request may use capacity that was bought beforehand, as the SDK spells it."""
+
 # A structured output adds instructions of the API's own to the input. Their size is not documented; this is
 # more than was ever seen, so that a bound stays a bound.
 _OVERHEAD_TOKENS = 1_024
@@ -41,6 +44,9 @@ class ModelRequest:
         output_schema: JSON Schema that the reply must conform to, or ``None`` for text.
         effort: See ``Effort``; ``None`` leaves it to the model.
         thinking: The SDK's ``thinking`` argument, passed on as it is.
+        temperature: How evenly the next token is drawn, 0 to 1; for models of the older API version only.
+        top_p: Part of the likeliest tokens that are drawn from, 0 to 1; as ``temperature``.
+        service_tier: See ``ServiceTier``; ``None`` leaves it to the API.
         stop_sequences: The reply ends before any of these.
         request_id: Id of the caller, sent to the API as ``x-request-id``.
     """
@@ -51,6 +57,9 @@ class ModelRequest:
     output_schema: Mapping[str, Any] | None = None
     effort: Effort | None = None
     thinking: Mapping[str, Any] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    service_tier: ServiceTier | None = None
     stop_sequences: Sequence[str] = ()
     request_id: str | None = None
 

@@ -20,9 +20,12 @@ from typing_extensions import TypeForm, TypeVar
 from promptchain.errors import OutputError, OutputTypeError
 from promptchain.fields import shown
 
-__all__ = ["OutputType"]
+__all__ = ["GrowingJSON", "OutputType"]
 
 T = TypeVar("T")
+
+# A growing output is read again when it has grown by one part in so many.
+_STEADINESS = 32
 
 _REFERENCE = re.compile(r'"\$ref":"#/\$defs/([^"]+)"')
 
@@ -91,6 +94,53 @@ class OutputType(Generic[T]):
                 f"the model's reply cannot be made a {shown(self.form)}: {type(error).__name__}: {error}",
                 reply=reply,
             ) from error
+
+    def validated(self, value: object) -> T:
+        """``value``, which a gate has put in the place of a reply's.
+
+        Raises:
+            ValueError: It is not of the type.
+        """
+        if self._adapter is not None:
+            return self._adapter.validate_python(value)
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"a text that is not empty is wanted, not {value!r}")
+        return cast("T", value)
+
+    def as_text(self, value: T) -> str:
+        """``value`` as a model would have written it."""
+        return cast("str", value) if self._adapter is None else self._adapter.dump_json(value).decode()
+
+
+class GrowingJSON:
+    """JSON as it arrives, read again and again.
+
+    Attributes:
+        value: What has come until now as plain data: fields may be missing, and the last text be cut short.
+    """
+
+    __slots__ = ("_read", "_text", "value")
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._read = 0
+        self.value: Any = None
+
+    def feed(self, text: str) -> bool:
+        """Take in a piece; ``True`` where ``value`` is another one now."""
+        self._text += text
+        # Reading it all at each piece would be quadratic work: each time it has grown by a part of itself is not.
+        if len(self._text) < self._read + self._read // _STEADINESS:
+            return False
+        self._read = len(self._text)
+        try:
+            value = pydantic_core.from_json(self._text, allow_partial="trailing-strings")
+        except ValueError:  # no JSON, or not yet
+            return False
+        if value == self.value:
+            return False
+        self.value = value
+        return True
 
 
 def _summary(errors: list[Any], reply: str) -> str:

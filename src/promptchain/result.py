@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from typing import Any, Generic, Protocol
@@ -11,11 +11,12 @@ import pydantic_core
 from typing_extensions import TypeVar
 
 from promptchain.errors import PromptChainError
+from promptchain.gates import Judgement
 from promptchain.ledger import Ledger
 from promptchain.pricing import in_digits
 from promptchain.usage import Usage
 
-__all__ = ["Result", "StepResult"]
+__all__ = ["Rejected", "Result", "StepResult"]
 
 Out_co = TypeVar("Out_co", covariant=True, default=Any)
 T = TypeVar("T")
@@ -31,6 +32,25 @@ class _Stage(Protocol[T_co]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A reply that was taken back, after which the model was asked again.
+
+    Attributes:
+        attempt: Which of the step's attempts wrote it.
+        reason: Why it was rejected.
+        reply: Its text as it came.
+    """
+
+    attempt: int
+    reason: str
+    reply: str
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """JSON-ready values."""
+        return {"attempt": self.attempt, "reason": self.reason, "reply": self.reply}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult(Generic[Out_co]):
     """What one stage of a chain did.
 
@@ -43,6 +63,8 @@ class StepResult(Generic[Out_co]):
             ``None`` for a stage that has no prompt.
         system_hash: The same of its system prompt.
         steps: The stages within it, by name; empty for a single step.
+        judgements: What gates decided in it, the verdicts of replies that were rejected among them.
+        rejected: The replies that were rejected before this output.
         run_ledger: Every attempt of the whole run, of which ``ledger`` is this stage's part.
     """
 
@@ -53,6 +75,8 @@ class StepResult(Generic[Out_co]):
     prompt_hash: str | None = None
     system_hash: str | None = None
     steps: Mapping[str, StepResult] = field(default_factory=dict[str, "StepResult"])
+    judgements: Sequence[Judgement] = ()
+    rejected: Sequence[Rejected] = ()
     run_ledger: Ledger = field(default_factory=Ledger, repr=False)
     stage: _Stage[Any] | None = field(default=None, repr=False, compare=False)
 
@@ -86,6 +110,8 @@ class StepResult(Generic[Out_co]):
             "cost": in_digits(self.cost),
             "prompt_hash": self.prompt_hash,
             "system_hash": self.system_hash,
+            "judgements": [judgement.as_dict() for judgement in self.judgements],
+            "rejected": [reply.as_dict() for reply in self.rejected],
             "steps": {name: step.as_dict() for name, step in self.steps.items()},
         }
 
@@ -100,6 +126,7 @@ class Result(Generic[Out_co]):
         output: The last step's output.
         steps: What each stage did, by name, in the order in which they ran.
         ledger: Every attempt, the failed ones too.
+        judgements: What the gates decided of the run's input; of what a step made, see its own.
         chain: Name of the chain.
         run_id: Id of the run.
         request_id: The caller's id, or the run's where the caller gave none.
@@ -113,6 +140,7 @@ class Result(Generic[Out_co]):
     run_id: str
     request_id: str
     seconds: float
+    judgements: Sequence[Judgement] = ()
 
     @property
     def usage(self) -> Usage:
@@ -153,6 +181,7 @@ class Result(Generic[Out_co]):
             "usage": self.usage.as_dict(),
             "cost": in_digits(self.cost),
             "estimated": self.ledger.estimated,
+            "judgements": [judgement.as_dict() for judgement in self.judgements],
             "steps": {name: step.as_dict() for name, step in self.steps.items()},
             "ledger": [attempt.as_dict() for attempt in self.ledger],
         }

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from promptchain.arguments import Arguments
+from promptchain.arguments import NOTHING_SAID, Arguments
 from promptchain.errors import InputError
 from promptchain.events import Event, Reader, TextCommitted
+from promptchain.gates import Judgement
 from promptchain.ledger import Ledger
 from promptchain.models import Model
-from promptchain.result import StepResult
+from promptchain.result import Rejected, StepResult
 
 __all__ = ["Run"]
 
@@ -54,7 +55,9 @@ class Run:
         is_last: Whether the text of this stage is the answer of the whole run.
         previous: What the stage was handed.
         attempt: How many requests the stage has sent.
-        arguments: What the chains around the stage say of its model calls.
+        arguments: What the chains around the stage say of its model calls; within a step, all that is said.
+        judgements: What gates have decided of what the stage made.
+        rejected: Replies of the stage that were rejected.
     """
 
     execution: Execution
@@ -67,6 +70,8 @@ class Run:
     prompt_hash: str | None = None
     system_hash: str | None = None
     inner: Mapping[str, StepResult] = field(default_factory=dict[str, StepResult])
+    judgements: list[Judgement] = field(default_factory=list[Judgement])
+    rejected: list[Rejected] = field(default_factory=list[Rejected])
 
     @classmethod
     def begin(
@@ -110,7 +115,7 @@ class Run:
             began=time.perf_counter(),
             cancellations=_cancellations(),
         )
-        return cls(execution=execution, scope=Scope(value, {}), arguments=Arguments(), previous=value)
+        return cls(execution=execution, scope=Scope(value, {}), arguments=NOTHING_SAID, previous=value)
 
     @property
     def id(self) -> str:
@@ -151,6 +156,15 @@ class Run:
     def is_watched(self) -> bool:
         """Whether anybody reads the events."""
         return bool(self.execution.readers)
+
+    @property
+    def gates_are_on(self) -> bool:
+        """Whether gates judge at all."""
+        return True
+
+    def effective(self, own: Arguments) -> Arguments:
+        """What holds for the model calls of this stage, which itself says ``own``."""
+        return own.over(self.arguments)
 
     def lookup(self, name: str) -> object:
         """The value of a template's name, which was checked when the chain was built."""
@@ -195,9 +209,9 @@ class Run:
             previous=value,
         )
 
-    def within(self, value: object, arguments: Arguments) -> Run:
+    def within(self, value: object) -> Run:
         """This run, seen from inside a chain that is handed ``value``: names start anew."""
-        return replace(self, scope=Scope(value, {}), arguments=arguments.over(self.arguments))
+        return replace(self, scope=Scope(value, {}))
 
 
 def _cancellations() -> int:

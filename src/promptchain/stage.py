@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any, Final, Generic, cast
 
 from typing_extensions import TypeVar
 
-from promptchain.errors import DefinitionError, LinkError, PromptChainError, StageError
+from promptchain.errors import DefinitionError, LinkError, PromptChainError, StageError, StepTimeoutError
 from promptchain.events import StepFailed, StepFinished, StepStarted
 from promptchain.fields import fits, shown
 from promptchain.result import StepResult
 from promptchain.run import Run
 
-__all__ = ["Pipeline", "Stage"]
+__all__ = ["Pipeline", "Stage", "time_limit"]
 
 In = TypeVar("In", contravariant=True, default=object)  # noqa: PLC0105 - read in every signature
 Out = TypeVar("Out", covariant=True, default=str)  # noqa: PLC0105
@@ -147,6 +148,31 @@ class Pipeline(Stage[In, Out]):
         return cast("Out", current)
 
 
+@contextlib.asynccontextmanager
+async def time_limit(seconds: float | None) -> AsyncGenerator[None]:
+    """End what happens in this block when it has taken too long; ``None`` lets it take its time.
+
+    Raises:
+        StepTimeoutError: It took longer.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise _too_long(seconds) from error
+        raise
+    if limit.expired():  # what happened in it did not let itself be ended
+        raise _too_long(seconds)
+
+
+def _too_long(seconds: float | None) -> StepTimeoutError:
+    return StepTimeoutError(
+        f"it took longer than its timeout of {seconds:g} s: allow it more, or ask for less."
+    )
+
+
 async def perform(stage: Stage[In, Out], value: In, run: Run, *, is_last: bool) -> Out:
     """Run one stage of a chain: say so, time it, keep its result, and tell an error where it happened."""
     if run.is_cancelled:
@@ -172,6 +198,8 @@ async def perform(stage: Stage[In, Out], value: In, run: Run, *, is_last: bool) 
         seconds=seconds,
         prompt_hash=here.prompt_hash,
         system_hash=here.system_hash,
+        judgements=tuple(here.judgements),
+        rejected=tuple(here.rejected),
         steps=here.inner,
         run_ledger=run.ledger,
         stage=stage,

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import aclosing
-from typing import Any, overload
+from dataclasses import replace
+from typing import Any, Final, overload
 
 from typing_extensions import TypeForm, TypeVar, Unpack
 
-from promptchain.arguments import DEFAULT_MAX_TOKENS, Arguments, Options, refuse_unknown
+from promptchain.arguments import (
+    DEFAULT_MAX_REASKS,
+    DEFAULT_MAX_TOKENS,
+    Arguments,
+    Options,
+    refuse_unknown,
+)
+from promptchain.arriving import ArrivingReply
 from promptchain.errors import (
-    ContextWindowError,
     DefinitionError,
     GateBlockedError,
-    IncompleteReplyError,
-    MaxTokensError,
+    OutputError,
     PromptChainError,
-    RefusalError,
-    UnexpectedStopError,
 )
-from promptchain.events import GateJudged, TextRetracted, TextTentative, Thinking
 from promptchain.gates import Gate
-from promptchain.messages import ModelRequest, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
+from promptchain.gates.base import refuse_other_gates
+from promptchain.judging import AskAgain, judged
+from promptchain.messages import (
+    Message,
+    ModelRequest,
+)
 from promptchain.metered import Metered
 from promptchain.outputs import OutputType
+from promptchain.result import Rejected
 from promptchain.run import Run
-from promptchain.stage import In, Out, Stage
+from promptchain.stage import In, Out, Stage, time_limit
 from promptchain.templates import Prompt, Template
 
 __all__ = ["Step"]
@@ -39,7 +48,11 @@ class StepOptions(Options, total=False):
 
     system: Prompt | None
     stop_sequences: Sequence[str]
+    timeout: float | None
 
+
+# What the model is told of a reply that does not validate.
+_CORRECTION: Final = "That reply cannot be used: {problem}\n\nReply again, in full, with this put right."
 
 _KNOWN = StepOptions.__optional_keys__ | {"prompt", "input", "output", "gates"}
 
@@ -62,7 +75,14 @@ class Step(Stage[In, Out]):
         max_tokens: Most tokens of the reply, thinking included (4,096 if the chain says nothing either).
         effort: ``"low"`` to ``"max"``: how much work the model puts in.
         thinking: The SDK's ``thinking`` argument.
+        temperature: 0 to 1, for models that still take it.
+        top_p: 0 to 1, for models that still take it; not together with ``temperature``.
+        service_tier: ``"auto"`` or ``"standard_only"``: whether capacity bought beforehand may be used.
         stop_sequences: The reply ends before any of these.
+        max_reasks: How often the model is asked again, with its reply and what was wrong with it, after a reply
+            that does not validate or that a gate wants otherwise (2 if the chain says nothing either).
+        gates_mode: ``"strict"`` or ``"lenient"``, for the gates that do not say.
+        timeout: Seconds that the step may take, all its requests and gates included.
 
     Raises:
         DefinitionError: Anything of this is wrong.
@@ -126,7 +146,7 @@ class Step(Stage[In, Out]):
             self._system = None if system is None else Template(system, "system prompt")
             self._output: OutputType[Any] = OutputType(output)
             self._arguments = Arguments.of(options)
-            self._gates = _gates(gates)
+            self._gates = refuse_other_gates(gates)
             self._stop_sequences = _texts(options.get("stop_sequences", ()))
         except DefinitionError as error:
             raise error.locate(step=name) from error.__cause__
@@ -165,32 +185,73 @@ class Step(Stage[In, Out]):
             yield self.name
 
     async def execute(self, value: In, run: Run) -> Out:  # noqa: ARG002 - it is run.previous
-        """Ask the model, validate its reply, and pass it through the gates.
+        """Ask the model, validate its reply and pass it through the gates; ask again where that can help.
 
         Raises:
             ModelError: No complete reply came.
             ReplyError: The reply cannot be the answer.
             GateBlockedError: A gate rejected it.
             GateCrashedError: A gate could not judge it.
+            StepTimeoutError: It took too long.
         """
         run.prompt_hash = self._prompt.digest
         run.system_hash = self._system.digest if self._system else None
-        arguments = self._arguments.over(run.arguments)
+        arguments = run.arguments = run.effective(self._arguments)
         model = run.execution.model or arguments.model
         if model is None:
             raise DefinitionError("no model is named, neither by the step nor by the chain.")
-        reply = _Reply(run, at_once=run.is_last and self.output_type is str and not self._gates)
+        async with time_limit(arguments.timeout):
+            return await self._converse(Metered(model, run), self._request(arguments, run), run)
+
+    async def _converse(self, model: Metered, request: ModelRequest, run: Run) -> Out:
+        bound = DEFAULT_MAX_REASKS if run.arguments.max_reasks is None else run.arguments.max_reasks
+        for asked in itertools.count(1):
+            try:
+                return await self._ask(model, request, run, may_ask_again=asked <= bound)
+            except AskAgain as wish:
+                run.rejected.append(Rejected(attempt=run.attempt, reason=wish.reason, reply=wish.reply))
+                request = _continued(request, wish)
+            except (OutputError, GateBlockedError) as error:
+                if asked > 1:
+                    error.args = (f"{error.message} The model was asked {asked} times.",)
+                raise
+        raise AssertionError
+
+    async def _ask(self, model: Metered, request: ModelRequest, run: Run, *, may_ask_again: bool) -> Out:
+        reply = ArrivingReply(run, self._output, at_once=self._gives_at_once(run))
         try:
-            await reply.receive(Metered(model, run), self._request(arguments, run))
-            output: Out = self._output.parse(reply.text)
-            await _pass(self._gates, output, run)
+            await reply.receive(model, request)
+            # What was given away cannot be taken back, so nothing can be asked for in its place.
+            may_ask_again = may_ask_again and not run.execution.has_committed
+            written: Out = self._parsed(reply.text, may_ask_again=may_ask_again)
+            output: Out = await judged(
+                self._gates,
+                written,
+                run,
+                validated=self._output.validated,
+                may_ask_again=may_ask_again,
+                reply=reply.text,
+            )
         except BaseException as error:
-            reply.retract(str(error) or type(error).__name__)
+            reply.retract(error)
             if isinstance(error, PromptChainError) and error.request_id is None:
                 error.request_id = reply.request_id
             raise
-        run.commit(reply.text)
+        run.commit(reply.text if output is written else self._output.as_text(output))
         return output
+
+    def _parsed(self, text: str, *, may_ask_again: bool) -> Out:
+        try:
+            output: Out = self._output.parse(text)
+        except OutputError as error:
+            if may_ask_again:
+                raise AskAgain(error.message, _CORRECTION.format(problem=error.message), text) from error
+            raise
+        return output
+
+    def _gives_at_once(self, run: Run) -> bool:
+        """Whether nothing can reject the text any more as soon as it has come."""
+        return run.is_last and self.output_type is str and not (self._gates and run.gates_are_on)
 
     def _request(self, arguments: Arguments, run: Run) -> ModelRequest:
         return ModelRequest(
@@ -200,125 +261,28 @@ class Step(Stage[In, Out]):
             output_schema=self._output.schema,
             effort=arguments.effort,
             thinking=arguments.thinking,
+            temperature=arguments.temperature,
+            top_p=arguments.top_p,
+            service_tier=arguments.service_tier,
             stop_sequences=self._stop_sequences,
             request_id=run.request_id,
         )
 
 
-class _Reply:
-    """The text of a reply as it arrives: tentative until it is committed or retracted."""
-
-    __slots__ = ("_at_once", "_run", "_tentative", "request_id", "text")
-
-    def __init__(self, run: Run, *, at_once: bool) -> None:
-        self._run = run
-        self._at_once = at_once
-        self._tentative = False
-        self.request_id: str | None = None
-        self.text = ""
-
-    async def receive(self, model: Metered, request: ModelRequest) -> None:
-        """Take in the whole reply.
-
-        Raises:
-            ModelError: No complete reply came.
-            ReplyError: The model stopped for a reason that makes the reply no answer.
-        """
-        run = self._run
-        pieces: list[str] = []
-        async with aclosing(model.stream(request)) as events:
-            async for event in events:
-                match event:
-                    case TextDelta(text):
-                        pieces.append(text)
-                        self._show(text)
-                        if run.execution.room is not None:
-                            await run.execution.room()
-                    case ThinkingDelta(text):
-                        if run.is_watched:
-                            run.emit(Thinking(at=run.seconds, step=run.path, attempt=run.attempt, text=text))
-                        if run.execution.room is not None:
-                            await run.execution.room()
-                    case ReplyStarted():
-                        self.request_id = event.request_id
-                    case ReplyFinished():
-                        self.text = "".join(pieces)
-                        _refuse_stop(event, self.text, request)
-                        return
-        raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a stop reason.")
-
-    def retract(self, reason: str) -> None:
-        """Take back what was tentative."""
-        if self._tentative:
-            run = self._run
-            run.emit(TextRetracted(at=run.seconds, step=run.path, attempt=run.attempt, reason=reason))
-
-    def _show(self, text: str) -> None:
-        run = self._run
-        if self._at_once:
-            run.commit_piece(text)
-        elif run.is_watched:
-            run.emit(TextTentative(at=run.seconds, step=run.path, attempt=run.attempt, text=text))
-            self._tentative = True
-
-
-def _refuse_stop(end: ReplyFinished, text: str, request: ModelRequest) -> None:
-    match end.stop_reason:
-        case "end_turn" | "stop_sequence":
-            return
-        case "refusal":
-            category = end.stop_details.get("category")
-            explanation = end.stop_details.get("explanation")
-            raise RefusalError(
-                "the model refused to answer"
-                + (f" ({category})" if category else "")
-                + (f": {explanation}" if explanation else "."),
-                reply=text,
-                category=category,
-                explanation=explanation,
-            )
-        case "max_tokens":
-            raise MaxTokensError(
-                f"the reply stops in the middle, at max_tokens={request.max_tokens}: raise max_tokens, "
-                "or ask for less.",
-                reply=text,
-            )
-        case "model_context_window_exceeded":
-            raise ContextWindowError(
-                "the reply stops in the middle, as the model's context window is full: shorten the input, "
-                "or use a model with a larger window.",
-                reply=text,
-            )
-        case other:
-            raise UnexpectedStopError(
-                f"the model stopped with {other!r}, which a step cannot use.",
-                reply=text,
-            )
-
-
-async def _pass(gates: Sequence[Gate[Any]], value: object, run: Run) -> None:
-    for gate in gates:
-        allowed = await gate.allows(value)
-        reason = "" if allowed else gate.reason
-        run.emit(GateJudged(at=run.seconds, step=run.path, gate=gate.name, allowed=allowed, reason=reason))
-        if not allowed:
-            raise GateBlockedError(
-                f"the gate {gate.name!r} blocked the output: {gate.reason}."
-                if gate.name != gate.reason
-                else f"a gate blocked the output: {gate.reason}.",
-                gate=gate.name,
-                reason=gate.reason,
-                value=value,
-            )
-
-
-def _gates(gates: Sequence[Gate[Any]]) -> tuple[Gate[Any], ...]:
-    untyped: Any = gates
-    if not isinstance(untyped, Sequence) or not all(isinstance(gate, Gate) for gate in gates):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise DefinitionError(
-            f"gates is a list of gates, as in gates=[Gate(check, 'why not')], not {untyped!r}."
+def _continued(request: ModelRequest, wish: AskAgain) -> ModelRequest:
+    """The conversation with the rejected reply, and what was wrong with it."""
+    if wish.reply.strip():
+        turns: tuple[Message, ...] = (
+            {"role": "assistant", "content": wish.reply},
+            {"role": "user", "content": wish.feedback},
         )
-    return tuple(gates)
+        return replace(request, messages=(*request.messages, *turns))
+    # No turn of a conversation may be empty, so what was wrong goes to the last question.
+    *earlier, last = request.messages
+    return replace(
+        request,
+        messages=(*earlier, {"role": "user", "content": f"{last['content']}\n\n{wish.feedback}"}),
+    )
 
 
 def _texts(stop_sequences: Any) -> tuple[str, ...]:

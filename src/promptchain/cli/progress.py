@@ -138,8 +138,8 @@ def _note(activity: _Activity, event: Event) -> None:
             activity.usage += record.usage
         case TextRetracted():
             activity.doing, activity.characters = "starting again", 0
-        case GateJudged(gate=gate):
-            activity.doing = f"checking ({gate})"
+        case GateJudged(record=judgement):
+            activity.doing = f"checking ({judgement.gate})"
         case _:
             pass
 
