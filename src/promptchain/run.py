@@ -162,6 +162,11 @@ class Run:
         """Whether gates judge at all."""
         return True
 
+    @property
+    def min_confidence(self) -> float | None:
+        """What the settings say of the least confidence, instead of what gates say themselves."""
+        return None
+
     def effective(self, own: Arguments) -> Arguments:
         """What holds for the model calls of this stage, which itself says ``own``."""
         return own.over(self.arguments)
