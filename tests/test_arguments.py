@@ -32,10 +32,10 @@ class WithoutYield:
         ({"model": Nameless()}, "has a name and a method stream"),
         ({"model": 42}, "has a name and a method stream"),
         ({"model": WithoutYield()}, "WithoutYield.stream has no yield"),
-        ({"effort": "hihg"}, "'hihg' is no effort. Did you mean 'high'"),
+        ({"effort": "hihg"}, "effort is one of low, .*, not 'hihg'. Did you mean 'high'"),
         ({"thinking": "adaptive"}, "thinking is a mapping"),
-        ({"max_tokens": True}, "whole number of tokens above 0, not True"),
-        ({"max_tokens": 0.5}, "whole number of tokens above 0, not 0.5"),
+        ({"max_tokens": True}, "whole number of tokens of at least 1, not True"),
+        ({"max_tokens": 0.5}, "whole number of tokens of at least 1, not 0.5"),
         ({"outptu": str}, "Did you mean 'output'"),
     ],
 )

@@ -61,7 +61,7 @@ def test_previous_has_the_type_of_the_stage_before() -> None:
     [
         ({"max_tokens": 0}, "max_tokens"),
         ({"model": "two words"}, "cannot be the name of a model"),
-        ({"temperature": 1}, "a chain takes no 'temperature'"),
+        ({"timeout": 1}, "a chain takes no 'timeout'"),
         ({"modle": "x"}, "a chain takes no 'modle'.*Did you mean 'model'"),
     ],
 )

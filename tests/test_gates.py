@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from promptchain import Gate
+from promptchain import Gate, Run, Verdict
 from promptchain.errors import DefinitionError, GateCrashedError
 
 
@@ -40,8 +40,8 @@ class Judge:
 )
 async def test_a_predicate_of_any_kind_judges(predicate: Any, passes: str, blocks: str) -> None:
     gate = Gate(predicate, "reason")
-    assert await gate.allows(passes) is True
-    assert await gate.allows(blocks) is False
+    assert await gate.judge(passes, Run.begin("in")) == Verdict.allow()
+    assert await gate.judge(blocks, Run.begin("in")) == Verdict.block("reason")
 
 
 def test_a_gate_is_called_as_its_predicate_or_as_its_reason() -> None:
@@ -53,8 +53,8 @@ def test_a_gate_is_called_as_its_predicate_or_as_its_reason() -> None:
 
 @pytest.mark.parametrize("answer", [None, 1, 0, "", "yes", [], float("nan")])
 async def test_an_answer_that_is_neither_true_nor_false_is_a_crash_and_lets_nothing_pass(answer: Any) -> None:
-    with pytest.raises(GateCrashedError, match="instead of True or False") as caught:
-        await Gate[str](lambda _: answer, "reason").allows("the value")
+    with pytest.raises(GateCrashedError, match="instead of True, False or a Verdict") as caught:
+        await Gate[str](lambda _: answer, "reason").judge("the value", Run.begin("in"))
     assert caught.value.value == "the value"
 
 
@@ -67,7 +67,7 @@ async def test_a_predicate_that_raises_is_a_crash_with_its_cause() -> None:
 
     for predicate in (broken, broken_later):
         with pytest.raises(GateCrashedError, match="KeyError: 'x'") as caught:
-            await Gate[str](predicate, "reason").allows("v")
+            await Gate[str](predicate, "reason").judge("v", Run.begin("in"))
         assert isinstance(caught.value.__cause__, KeyError)
         assert caught.value.gate == predicate.__name__
 
@@ -79,7 +79,7 @@ async def test_being_cancelled_in_a_gate_is_being_cancelled() -> None:
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await Gate(waits, "reason").allows("v")
+            await Gate(waits, "reason").judge("v", Run.begin("in"))
 
 
 @pytest.mark.parametrize("predicate", [None, "no", 3])
@@ -92,3 +92,61 @@ def test_a_gate_of_what_cannot_be_called_is_refused(predicate: Any) -> None:
 def test_a_gate_without_a_reason_is_refused(reason: str) -> None:
     with pytest.raises(DefinitionError, match="needs a reason"):
         Gate(is_long, reason)
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [Verdict.allow(), Verdict.block("why"), Verdict.retry("do better"), Verdict.replace("x", "tidied")],
+)
+async def test_a_predicate_may_return_a_verdict(verdict: Verdict) -> None:
+    async def later(_: str) -> Verdict:
+        return verdict
+
+    for predicate in (lambda _: verdict, later):
+        assert await Gate[str](predicate, "reason").judge("v", Run.begin("in")) is verdict
+
+
+async def test_a_predicate_of_two_parameters_is_given_the_run() -> None:
+    def names_the_input(text: str, run: Run) -> bool:
+        return str(run.input) in text
+
+    gate = Gate(names_the_input)
+    assert (await gate.judge("of Raft", Run.begin("Raft"))).allowed
+    assert not (await gate.judge("of Paxos", Run.begin("Raft"))).allowed
+
+
+async def test_a_second_parameter_with_a_default_is_the_predicates_own() -> None:
+    def within(text: str, most: int = 3) -> bool:
+        return len(text) <= most
+
+    assert (await Gate(within).judge("abc", Run.begin("in"))).allowed
+
+
+async def test_false_can_mean_ask_again() -> None:
+    gate = Gate(is_long, "must be long", on_fail="retry")
+    assert await gate.judge("x", Run.begin("in")) == Verdict.retry("must be long")
+
+
+async def test_a_gate_of_a_named_function_needs_no_reason() -> None:
+    assert await Gate(is_long).judge("x", Run.begin("in")) == Verdict.block("it does not pass 'is_long'")
+
+
+@pytest.mark.parametrize("text", ["", " \n", None, 3])
+def test_a_rejection_without_a_reason_is_refused(text: Any) -> None:
+    with pytest.raises(DefinitionError, match="takes a text that is not empty"):
+        Verdict.block(text)
+    with pytest.raises(DefinitionError, match="takes a text that is not empty"):
+        Verdict.retry(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"mode": "leniant"}, "'leniant' is no mode. Did you mean 'lenient'?"),
+        ({"mode": True}, "True is no mode"),
+        ({"on_fail": "retyr"}, "'retyr' is no on_fail. Did you mean 'retry'?"),
+    ],
+)
+def test_a_mode_that_is_none_is_refused(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(DefinitionError, match=says):
+        Gate(is_long, "reason", **options)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from promptchain import Chain, Gate, PromptChainError, Step, step
+from promptchain import Chain, Gate, PromptChainError, Step, Verdict, step
 from promptchain.errors import (
     ContextWindowError,
     DefinitionError,
@@ -109,7 +109,7 @@ async def test_a_step_asks_exactly_what_it_says(tmp_path: Path) -> None:
         ({"prompt": "x", "max_tokens": -1}, "max_tokens"),
         ({"prompt": "x", "model": "a b"}, "cannot be the name of a model"),
         ({"prompt": "x", "model": ""}, "cannot be the name of a model"),
-        ({"prompt": "x", "temperature": 0.5}, "a step takes no 'temperature'"),
+        ({"prompt": "x", "temperatur": 0.5}, "a step takes no 'temperatur'. Did you mean 'temperature'"),
         ({"prompt": "x", "stop_sequences": "END"}, r"\['END'\]"),
         ({"prompt": "x", "gates": Gate(bool, "x")}, "gates is a list of gates"),
         ({"prompt": "x", "gates": [lambda value: True]}, "gates is a list of gates"),
@@ -203,9 +203,9 @@ async def test_gates_are_asked_in_order_until_one_blocks() -> None:
     assert asked == ["passes", "blocks"]
     assert isinstance(error, GateBlockedError)
     assert (error.gate, error.reason, error.value, error.step) == ("blocks", "too bad", "text", "a")
-    assert [(e.gate, e.allowed, e.reason) for e in seen if isinstance(e, GateJudged)] == [
-        ("passes", True, ""),
-        ("blocks", False, "too bad"),
+    assert [(e.record.gate, e.record.verdict) for e in seen if isinstance(e, GateJudged)] == [
+        ("passes", Verdict.allow()),
+        ("blocks", Verdict.block("too bad")),
     ]
 
 
@@ -254,7 +254,7 @@ async def test_the_text_of_a_typed_last_step_is_committed_when_it_has_validated(
     ("step", "reply", "error"),
     [
         (Step("a", prompt="x", gates=[Gate(lambda text: False, "bad")]), "one two", GateBlockedError),
-        (Step("a", prompt="x", output=Draft), "no JSON", OutputError),
+        (Step("a", prompt="x", output=Draft, max_reasks=0), "no JSON", OutputError),
         (
             Step("a", prompt="x", gates=[Gate(lambda text: True, "r")]),
             Scripted(chunks=["one ", "two"], error=OverloadedError("busy")),

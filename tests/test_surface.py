@@ -32,6 +32,7 @@ NAMES = [
     "Step",
     "StepResult",
     "Usage",
+    "Verdict",
     "step",
 ]
 # Whoever imports the command line's door runs it.
