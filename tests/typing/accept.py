@@ -18,6 +18,7 @@ from promptchain import (
     Step,
     StepResult,
     Usage,
+    Verdict,
     step,
 )
 from promptchain.events import Event
@@ -168,3 +169,30 @@ def told(event: Event) -> None:
 mine: Model = Echo()
 own = Chain("own", Doubled("twice") | Step("last", prompt="{previous}", model=Echo()), model=mine)
 assert_type(own.run_sync("x", readers=[told]).output, str)
+
+
+def is_confident(draft: Draft) -> bool:
+    return draft.confidence > 0.5
+
+
+async def is_asked_for(draft: Draft, run: Run) -> Verdict:
+    return Verdict.allow() if str(run.input) in draft.content else Verdict.retry("answer what was asked")
+
+
+Step(
+    "gated",
+    prompt="x",
+    output=Draft,
+    gates=[
+        Gate(is_confident),
+        Gate(is_asked_for),
+        Gate(lambda d: d.confidence > 0.5, "be surer", on_fail="retry", mode="lenient"),
+        Gate(lambda d, run: d.content != run.input, "do not repeat the question"),
+        Gate(lambda d: Verdict.replace(Draft(content=d.content.strip(), confidence=d.confidence)), "tidied"),
+    ],
+)
+
+
+@step(gates=[Gate(lambda n: n > 3, "longer")], timeout=5)
+def measured(text: str) -> int:
+    return len(text)

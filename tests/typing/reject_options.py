@@ -13,7 +13,19 @@ class NoModel:
     name = "no model"
 
 
-Step("a", prompt="x", temperature=0.5)  # error
+Step("a", prompt="x", temperature="warm")  # error
+Step("a", prompt="x", service_tier="priority")  # error
+Step("a", prompt="x", gates_mode="leniant")  # error
+Step(
+    "a",
+    prompt="x",
+    temperature=0.5,
+    top_p=0.5,
+    service_tier="auto",
+    max_reasks=1,
+    gates_mode="lenient",
+    timeout=5,
+)
 Step("a", prompt="x", max_token=5)  # error
 Step("a", prompt="x", max_tokens="5")  # error
 Step("a", prompt="x", effort="hihg")  # error
@@ -26,7 +38,13 @@ Step(prompt="x")  # error
 Step("a", "x")  # error
 Step("a", prompt="x", model=ScriptedModel(), effort="max", system="s", stop_sequences=["END"])
 
-Chain("c", shout, temperature=0.5)  # error
+Chain("c", shout, timeout=5)  # error
+Chain("c", shout, input_gates=[len])  # error
+Chain("c", shout, temperature=0.5, input_gates=[Gate(bool, "r")], gates_mode="lenient", max_reasks=0)
+Gate(bool, "r", mode="leniant")  # error
+Gate(bool, "r", on_fail="ask")  # error
+Gate(len)  # error
+step(timeout="5")  # error
 Chain("c", shout, modle="x")  # error
 Chain("c", shout, prices={"m": 3})  # error
 Chain("c", [shout])  # error

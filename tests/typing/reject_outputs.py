@@ -35,4 +35,4 @@ Step("a", prompt="x", gates=[Gate(lambda text: bool(text.intent), "r")])  # erro
 Step("a", prompt="x", output=Analysis, gates=[Gate(long, "r")])  # error
 Step("a", prompt="x", output=Analysis, gates=[lambda a: True])  # error
 Step("a", prompt="x", gates=[Gate(lambda text: text, "r")])  # error
-Gate(long)  # error
+Gate(long)
