@@ -19,6 +19,7 @@ NAMES = [
     "Attempt",
     "Chain",
     "Gate",
+    "JudgeGate",
     "Ledger",
     "Model",
     "OfflineModel",

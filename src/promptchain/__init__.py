@@ -3,6 +3,7 @@
 from promptchain.chain import Chain
 from promptchain.errors import PromptChainError
 from promptchain.gates import Gate, Verdict
+from promptchain.judge import JudgeGate
 from promptchain.ledger import Attempt, Ledger
 from promptchain.models import AnthropicModel, Model, OfflineModel, ScriptedModel
 from promptchain.pricing import Price
@@ -21,6 +22,7 @@ __all__ = [
     "Attempt",
     "Chain",
     "Gate",
+    "JudgeGate",
     "Ledger",
     "Model",
     "OfflineModel",

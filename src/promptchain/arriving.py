@@ -14,12 +14,12 @@ from promptchain.errors import (
     UnexpectedStopError,
 )
 from promptchain.events import PartialOutput, TextRetracted, TextTentative, Thinking
-from promptchain.messages import ModelRequest, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
+from promptchain.messages import ModelRequest, Reply, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
 from promptchain.metered import Metered
 from promptchain.outputs import GrowingJSON, OutputType
 from promptchain.run import Run
 
-__all__ = ["ArrivingReply"]
+__all__ = ["ArrivingReply", "refuse_stop"]
 
 
 class ArrivingReply:
@@ -61,7 +61,7 @@ class ArrivingReply:
                         self.request_id = event.request_id
                     case ReplyFinished():
                         self.text = "".join(pieces)
-                        _refuse_stop(event, self.text, request)
+                        refuse_stop(event, self.text, request)
                         return
         raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a stop reason.")
 
@@ -97,7 +97,12 @@ class ArrivingReply:
             run.emit(PartialOutput(at=run.seconds, step=run.path, attempt=run.attempt, value=value))
 
 
-def _refuse_stop(end: ReplyFinished, text: str, request: ModelRequest) -> None:
+def refuse_stop(end: ReplyFinished | Reply, text: str, request: ModelRequest) -> None:
+    """Refuse a reply that stopped before it was an answer.
+
+    Raises:
+        ReplyError: The model stopped for a reason that makes the reply no answer.
+    """
     match end.stop_reason:
         case "end_turn" | "stop_sequence":
             return

@@ -18,7 +18,7 @@ from promptchain.fields import fits, shown
 from promptchain.result import StepResult
 from promptchain.run import Run
 
-__all__ = ["Pipeline", "Stage", "time_limit"]
+__all__ = ["Pipeline", "Stage", "refuse_bad_name", "time_limit"]
 
 In = TypeVar("In", contravariant=True, default=object)  # noqa: PLC0105 - read in every signature
 Out = TypeVar("Out", covariant=True, default=str)  # noqa: PLC0105
@@ -28,8 +28,17 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _RESERVED: Final = frozenset({"input", "previous", "conversation"})
 
 
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and _NAME.fullmatch(name) is not None
+def refuse_bad_name(name: object) -> None:
+    """Refuse what cannot stand in a path.
+
+    Raises:
+        DefinitionError: It is no letter and then letters, digits, ``_`` or ``-``, 64 at most.
+    """
+    if not isinstance(name, str) or _NAME.fullmatch(name) is None:
+        raise DefinitionError(
+            f"{name!r} cannot be a name: use a letter, then letters, digits, '_' or '-', 64 at most"
+            f"{'; name a lambda with step(name=...)' if name == '<lambda>' else ''}."
+        )
 
 
 class Stage(ABC, Generic[In, Out]):
@@ -45,11 +54,7 @@ class Stage(ABC, Generic[In, Out]):
     output_type: Any = Any
 
     def __init__(self, name: str) -> None:
-        if not _is_name(name):
-            raise DefinitionError(
-                f"{name!r} cannot be a name: use a letter, then letters, digits, '_' or '-', 64 at most"
-                f"{'; name a lambda with step(name=...)' if name == '<lambda>' else ''}."
-            )
+        refuse_bad_name(name)
         if name in _RESERVED:
             raise DefinitionError(f"{name!r} cannot be a name, as prompts use {{{name}}} for something else.")
         self.name = name

@@ -62,22 +62,10 @@ class Template:
 
     def __init__(self, prompt: Prompt, role: str = "prompt") -> None:
         self.path = prompt if isinstance(prompt, Path) else None
-        if isinstance(prompt, Path):
-            self._where = f"the {role} {prompt}"
-            self.text = _read(prompt, role)
-        elif isinstance(prompt, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
-            self._where = f"the {role}"
-            self.text = prompt
-        else:
-            raise TemplateError(f"a {role} is a string or a pathlib.Path, not {type(prompt).__name__}.")
-        if not self.text.strip():
-            raise TemplateError(f"{self._where} is empty: write what the model is asked.")
-        if self.path is None and _FILE_NAME.fullmatch(self.text):
-            raise TemplateError(
-                f"{self._where} {self.text!r} looks like the name of a file: for its text, give pathlib.Path({self.text!r})."
-            )
+        self._where = f"the {role}" if self.path is None else f"the {role} {self.path}"
+        self.text = text_of(prompt, role)
         self._parts = tuple(self._parse())
-        self.digest = hashlib.sha256(_encoded(self.text, self._where)).hexdigest()
+        self.digest = hashlib.sha256(self.text.encode()).hexdigest()
 
     def _parse(self) -> list[str | _Placeholder]:
         parts: list[str | _Placeholder] = []
@@ -183,6 +171,33 @@ class Template:
         return text
 
 
+def text_of(prompt: Prompt, role: str) -> str:
+    """The text that is meant, which is not blank.
+
+    Args:
+        prompt: The text, or the path of a UTF-8 file.
+        role: What it is for, as messages call it.
+
+    Raises:
+        TemplateError: It is neither, the text is blank or no text, or it is the name of a file.
+        PromptFileError: The file is missing, cannot be read, or is not UTF-8.
+    """
+    if isinstance(prompt, Path):
+        where, text = f"the {role} {prompt}", _read(prompt, role)
+    elif isinstance(prompt, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        where, text = f"the {role}", prompt
+    else:
+        raise TemplateError(f"a {role} is a string or a pathlib.Path, not {type(prompt).__name__}.")
+    if not text.strip():
+        raise TemplateError(f"{where} is empty: write what the model is asked.")
+    if isinstance(prompt, str) and _FILE_NAME.fullmatch(text):
+        raise TemplateError(
+            f"{where} {text!r} looks like the name of a file: for its text, give pathlib.Path({text!r})."
+        )
+    _refuse_half_pairs(text, where)
+    return text
+
+
 def as_text(value: object) -> str:
     """A value as it stands in a prompt: text as it is, everything else as JSON.
 
@@ -230,9 +245,9 @@ def _read(path: Path, role: str) -> str:
         raise PromptFileError(f"the {role} file {str(path)!r} cannot be read: {error.strerror}.") from None
 
 
-def _encoded(text: str, where: str) -> bytes:
+def _refuse_half_pairs(text: str, where: str) -> None:
     try:
-        return text.encode()
+        text.encode()
     except UnicodeEncodeError as error:
         line = text.count("\n", 0, error.start) + 1
         raise TemplateError(

@@ -10,7 +10,7 @@ from promptchain.models.offline.words import listed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BAD_NEWS", "SCORES", "SIZES", "kind_of", "words_of"]
+__all__ = ["BAD_NEWS", "GOOD_NEWS", "SCORES", "SIZES", "kind_of", "words_of"]
 
 _WORDS_OF: Mapping[str, frozenset[str]] = {
     kind: listed(words)
@@ -37,6 +37,9 @@ SIZES = listed("complexity difficulty effort size length scope")
 
 BAD_NEWS = listed("error failed failure blocked unsafe harmful toxic spam missing invalid")
 """Flags that are down when all is well."""
+
+GOOD_NEWS = listed("pass accept accepted allow allowed approve approved")
+"""Choices that are made when all is well."""
 
 
 def kind_of(field: str, description: str) -> str:

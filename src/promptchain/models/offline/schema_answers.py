@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
-from promptchain.models.offline.fields import BAD_NEWS, SCORES, SIZES, kind_of, words_of
+from promptchain.models.offline.fields import BAD_NEWS, GOOD_NEWS, SCORES, SIZES, kind_of, words_of
 from promptchain.models.offline.formats import FIELD_FORMATS, formatted
 from promptchain.models.offline.numbers import bounds, counted_on, number_within
 from promptchain.models.offline.patterns import matches, samples
@@ -200,6 +200,9 @@ class _Writer:
     def _preferred(self, values: Sequence[Any], place: _Place) -> int:
         if SIZES & set(words_of(place.field)):
             return min(sum(self._reading.words > most for most in (30, 150, 600)), len(values) - 1)
+        for number, value in enumerate(values):
+            if isinstance(value, str) and value.lower() in GOOD_NEWS:
+                return number
         said = {word.lower() for word in self._reading.keywords}
         for number, value in enumerate(values):
             if isinstance(value, str) and said & set(words_of(value)):
