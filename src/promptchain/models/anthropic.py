@@ -32,6 +32,9 @@ __all__ = ["AnthropicModel"]
 
 _DRAIN_SECONDS = 0.05
 
+# Later versions of the API refuse sampling parameters, and the SDK's methods do not have them.
+_SAMPLING_VERSION = "2023-06-01"
+
 
 class AnthropicModel:
     """A Claude model behind the Messages API.
@@ -163,8 +166,17 @@ class AnthropicModel:
             arguments["thinking"] = request.thinking
         if request.stop_sequences:
             arguments["stop_sequences"] = list(request.stop_sequences)
+        if request.service_tier is not None:
+            arguments["service_tier"] = request.service_tier
+        headers: dict[str, str] = {}
         if request.request_id is not None:
-            arguments["extra_headers"] = {"x-request-id": request.request_id}
+            headers["x-request-id"] = request.request_id
+        sampling = {"temperature": request.temperature, "top_p": request.top_p}
+        if said := {name: value for name, value in sampling.items() if value is not None}:
+            arguments["extra_body"] = said
+            headers["anthropic-version"] = _SAMPLING_VERSION
+        if headers:
+            arguments["extra_headers"] = headers
         if self._timeout is not None:
             arguments["timeout"] = self._timeout
         return arguments

@@ -16,6 +16,7 @@ CURRENT_VERSION: Final = "2026-10-21"
 _VERSIONS: Final = (CURRENT_VERSION, "2023-06-01")
 _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _EFFORT: Final = ("low", "medium", "high", "xhigh", "max")
+_SERVICE_TIERS: Final = ("auto", "standard_only")
 _COUNTED: Final = frozenset(
     {"model", "messages", "system", "thinking", "tools", "tool_choice", "output_config", "cache_control"}
 )
@@ -133,6 +134,8 @@ def _check_scalars(body: Mapping[str, Any], model: ModelFacts, *, counting: bool
             raise _refuse(f"stop_sequences.{index}: Input should be a valid string")
         if not stop.strip():
             raise _refuse(f"stop_sequences.{index}: each stop sequence must contain non-whitespace")
+    if "service_tier" in body and body["service_tier"] not in _SERVICE_TIERS:
+        raise _refuse("service_tier: Input should be 'auto' or 'standard_only'")
     choice = as_object(body.get("tool_choice")) or {}
     if choice.get("type") in {"any", "tool"}:
         raise _refuse("tool_choice: the simulated Messages API calls no tools; use 'auto' or 'none'")
