@@ -8,9 +8,19 @@ from promptchain.errors import DefinitionError
 from promptchain.models.anthropic import AnthropicModel
 from promptchain.models.base import Model, complete
 from promptchain.models.offline import OfflineModel
+from promptchain.models.schema_in_prompt import SchemaInPrompt
 from promptchain.models.scripted import Scripted, ScriptedModel
 
-__all__ = ["AnthropicModel", "Model", "OfflineModel", "Scripted", "ScriptedModel", "complete", "model_named"]
+__all__ = [
+    "AnthropicModel",
+    "Model",
+    "OfflineModel",
+    "SchemaInPrompt",
+    "Scripted",
+    "ScriptedModel",
+    "complete",
+    "model_named",
+]
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import importlib
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -14,6 +15,7 @@ from promptchain.errors import ConfigurationError, OutputTypeError, PromptChainE
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, RequestReady
 from promptchain.models.base import refuse_real_call
 from promptchain.models.clients import (
+    Client,
     Pass,
     default_client,
     one_pass,
@@ -21,10 +23,10 @@ from promptchain.models.clients import (
     refuse_other_loop,
     refuse_unusable,
 )
+from promptchain.models.platforms import fitted, platform_of, request_id_of
 
 if TYPE_CHECKING:
     import httpx2
-    from anthropic import AsyncAnthropic
 
     from promptchain.models.wire import ReplyDecoder
 
@@ -43,8 +45,9 @@ class AnthropicModel:
 
     Args:
         name: The model, such as ``"claude-haiku-4-5"``.
-        client: An ``AsyncAnthropic`` of the caller's own, which the caller also closes; it is used in one event
-            loop, and its own middleware may pass a request on once. Without one, a client
+        client: An ``AsyncAnthropic`` of the caller's own, or the SDK's client for Bedrock, Vertex or Foundry. The
+            caller closes it; it is used in one event loop, and its own middleware may pass a request on once.
+            Without one, a client
             is made from the SDK's environment variables (``ANTHROPIC_API_KEY``, ``ANTHROPIC_BASE_URL`` …),
             shared by all models of an event loop and closed with it; it uses the aiohttp transport where
             aiohttp is installed.
@@ -63,7 +66,7 @@ class AnthropicModel:
         self,
         name: str,
         *,
-        client: AsyncAnthropic | None = None,
+        client: Client | None = None,
         api_key: str | None = None,
         base_url: str | None = None,
         timeout: float | None = None,
@@ -91,6 +94,12 @@ class AnthropicModel:
         """Whether its credential is the environment's: it was given neither a client nor a key."""
         return self._client is None and self._api_key is None
 
+    def renamed(self, name: str) -> AnthropicModel:
+        """The model ``name`` where this one is: with its client, its key, its address and its timeout."""
+        other = copy.copy(self)
+        other._name = name
+        return other
+
     def __repr__(self) -> str:
         return f"AnthropicModel({self._name!r})"
 
@@ -109,19 +118,20 @@ class AnthropicModel:
 
         decoder: ReplyDecoder | None = None
         this = Pass()
+        platform = platform_of(self._given)
         try:
             async with contextlib.AsyncExitStack() as stack:
                 client = await self._usable_client(stack)
                 refuse_unusable(client, request.request_id)
                 refuse_real_call(client.base_url.host)
-                arguments = self._arguments(request)
+                arguments = fitted(self._arguments(request), platform)
                 yield RequestReady()
                 # Through Any: the overloads of the SDK cannot be called with a dictionary of arguments.
                 ask: Any = client.messages.with_streaming_response.create
                 async with one_pass(this):
                     response = await stack.enter_async_context(ask(**arguments))
                 headers = response.headers
-                decoder = ReplyDecoder(headers.get("request-id"), headers.get("content-type", ""))
+                decoder = ReplyDecoder(request_id_of(headers), headers.get("content-type", ""))
                 chunks = _body(response.http_response)
                 async for chunk in chunks:
                     for event in decoder.feed(chunk):
@@ -134,13 +144,16 @@ class AnthropicModel:
             raise
         except Exception as error:
             failure = translated(
-                error, model=self._name, replying=decoder is not None or this.response is not None
+                error,
+                model=self._name,
+                replying=decoder is not None or this.response is not None,
+                platform=platform,
             )
             if decoder is not None and failure.request_id is None:
                 failure.request_id = decoder.request_id
             raise failure from error
 
-    async def _usable_client(self, stack: contextlib.AsyncExitStack) -> AsyncAnthropic:
+    async def _usable_client(self, stack: contextlib.AsyncExitStack) -> Client:
         if self._client is None or self._given is None:
             return await stack.enter_async_context(default_client(self._api_key, self._base_url))
         refuse_other_loop(self._given)

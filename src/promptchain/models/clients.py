@@ -19,11 +19,20 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from promptchain.errors import ConfigurationError, MissingKeyError, ModelError
+from promptchain.models.platforms import refuse_missing_package
 
 if TYPE_CHECKING:
-    from anthropic import APIRequest, AsyncAnthropic, AsyncAPIResponse, AsyncCallNext
+    from anthropic import (
+        APIRequest,
+        AsyncAnthropic,
+        AsyncAPIResponse,
+        AsyncCallNext,
+    )
+    from anthropic.lib.bedrock import AsyncAnthropicBedrock, AsyncAnthropicBedrockMantle
+    from anthropic.lib.vertex import AsyncAnthropicVertex
 
 __all__ = [
+    "Client",
     "Pass",
     "credentials_found",
     "default_client",
@@ -32,6 +41,11 @@ __all__ = [
     "refuse_other_loop",
     "refuse_unusable",
 ]
+
+Client: TypeAlias = (
+    "AsyncAnthropic | AsyncAnthropicBedrock | AsyncAnthropicBedrockMantle | AsyncAnthropicVertex"
+)
+"""An asynchronous client of the SDK. Those of Foundry, AWS and Google Cloud are kinds of ``AsyncAnthropic``."""
 
 MAX_CLIENTS: Final = 32
 """Clients of an event loop that are kept open while none of their requests is running."""
@@ -97,10 +111,10 @@ async def _once(request: APIRequest, call_next: AsyncCallNext) -> AsyncAPIRespon
 
 
 # The loop in which a client of a caller's own was used first, to which its connections belong.
-_homes: WeakKeyDictionary[AsyncAnthropic, ReferenceType[asyncio.AbstractEventLoop]] = WeakKeyDictionary()
+_homes: WeakKeyDictionary[Client, ReferenceType[asyncio.AbstractEventLoop]] = WeakKeyDictionary()
 
 
-def own_client(client: AsyncAnthropic) -> AsyncAnthropic:
+def own_client(client: Client) -> Client:
     """A client that shares the connections of ``client``, and sends one request a call.
 
     Raises:
@@ -116,7 +130,7 @@ def own_client(client: AsyncAnthropic) -> AsyncAnthropic:
     return client.with_options(max_retries=0, middleware=[*client.middleware, _once])
 
 
-def refuse_other_loop(client: AsyncAnthropic) -> None:
+def refuse_other_loop(client: Client) -> None:
     """Keep a client of the caller's own to the loop of its first request.
 
     In another one the SDK fails, and only after the request has left.
@@ -133,11 +147,12 @@ def refuse_other_loop(client: AsyncAnthropic) -> None:
         )
 
 
-def refuse_unusable(client: AsyncAnthropic, request_id: str | None) -> None:
+def refuse_unusable(client: Client, request_id: str | None) -> None:
     """See before a request leaves that ``client`` could send it.
 
     Raises:
         MissingKeyError: It has no credential.
+        MissingExtraError: What it signs requests with is not installed.
         ConfigurationError: It is closed, or one of its headers cannot be sent.
     """
     import anthropic  # noqa: PLC0415
@@ -150,6 +165,7 @@ def refuse_unusable(client: AsyncAnthropic, request_id: str | None) -> None:
             told = "the API key" if name in _CREDENTIAL_HEADERS else f"the header {name!r}"
             raise ConfigurationError(f"{told} holds a line feed or another control character: strip it.")
     # Bedrock, Vertex and Foundry sign in their own ways, and a caller may send a header of their own.
+    refuse_missing_package(client)
     signs_itself = type(client) is not anthropic.AsyncAnthropic or client.credentials is not None
     if not signs_itself and not any(headers.get(name) for name in _CREDENTIAL_HEADERS):
         raise MissingKeyError(_MISSING_KEY)

@@ -18,6 +18,7 @@ from promptchain.errors import (
     ConflictError,
     IncompleteReplyError,
     MalformedReplyError,
+    MissingExtraError,
     MissingKeyError,
     ModelConnectionError,
     ModelError,
@@ -31,6 +32,7 @@ from promptchain.errors import (
     ServerError,
 )
 from promptchain.models.catalog import KNOWN_MODELS
+from promptchain.models.platforms import Platform, refusal_of
 from promptchain.models.wire import ERROR_TYPES
 from promptchain.spelling import nearest
 
@@ -44,6 +46,7 @@ _STATUSES: dict[int, type[ModelStatusError]] = {
     412: BadRequestError,
     413: BadRequestError,
     422: BadRequestError,
+    424: ServerError,  # Bedrock: the model failed
     429: RateLimitError,
     431: BadRequestError,
     529: OverloadedError,
@@ -56,17 +59,20 @@ _ADVICE: dict[type[ModelStatusError], str] = {
 }
 
 
-def translated(error: Exception, *, model: str, replying: bool) -> PromptChainError:
+def translated(
+    error: Exception, *, model: str, replying: bool, platform: Platform | None = None
+) -> PromptChainError:
     """Our error for one of the SDK's or the transport's.
 
     Args:
         error: What was raised. The caller chains it as ``__cause__``.
         model: The model that was asked, for the message.
         replying: Whether the reply had begun.
+        platform: Where the model was asked, if not at Anthropic.
     """
     match error:
         case anthropic.APIStatusError():
-            return _status(error, model)
+            return _status(error, model, platform)
         case anthropic.APITimeoutError() | httpx2.TimeoutException():
             return ModelTimeoutError(
                 "the API sent nothing for too long" if _was_sent(error) else "no connection in time",
@@ -100,18 +106,40 @@ def translated(error: Exception, *, model: str, replying: bool) -> PromptChainEr
             )
         case anthropic.CredentialsError():
             return MissingKeyError(f"the credentials for the API cannot be loaded: {error}")
+        case _ if platform is not None and not replying and (unsigned := _unsigned(error, platform)):
+            return unsigned
         case _:
             return ModelError(f"the request failed: {type(error).__name__}: {error}")
 
 
-def _status(error: anthropic.APIStatusError, model: str) -> PromptChainError:
+def _unsigned(error: Exception, platform: Platform) -> PromptChainError | None:
+    """What to say where a platform's client could not sign the request, so that it never left."""
+    origin = type(error).__module__.partition(".")[0]
+    match error:
+        case ImportError():
+            return MissingExtraError(f"{error}: pip install 'anthropic[{platform.extra}]'")
+        case Exception() if origin in {"boto3", "botocore", "google"}:
+            return MissingKeyError(
+                f"the credentials for {platform.name} cannot be loaded: {error} ({platform.credentials})"
+            )
+        case RuntimeError() | anthropic.AnthropicError() if not isinstance(error, anthropic.APIError):
+            kind = MissingKeyError if "credentials" in str(error) else ConfigurationError
+            return kind(f"the request to {platform.name} cannot be made: {error} ({platform.credentials})")
+        case _:
+            return None
+
+
+def _status(error: anthropic.APIStatusError, model: str, platform: Platform | None) -> PromptChainError:
     status = error.status_code
-    message = error.api_message or error.message
+    refusal = refusal_of(error)
+    message = refusal.message
     if status == 408:  # the API waited too long for the request
-        return ModelTimeoutError(f"the API timed out: {message}", request_id=error.request_id, billable=False)
+        return ModelTimeoutError(
+            f"the API timed out: {message}", request_id=refusal.request_id, billable=False
+        )
     if status == 499:  # the API saw us leave
         return ModelConnectionError(
-            f"the API saw the connection close: {message}", request_id=error.request_id
+            f"the API saw the connection close: {message}", request_id=refusal.request_id
         )
     if 300 <= status < 400:
         to = error.response.headers.get("location")
@@ -119,26 +147,37 @@ def _status(error: anthropic.APIStatusError, model: str) -> PromptChainError:
             f"the API's address answered {status}, which points {f'to {to}' if to else 'elsewhere'}: give the "
             "address that it has now, as base_url or in ANTHROPIC_BASE_URL",
             status=status,
-            request_id=error.request_id,
+            request_id=refusal.request_id,
         )
     kind = _STATUSES.get(status)
     if kind is None:
-        by_type = ERROR_TYPES.get(str(error.type)) if status < 400 else None
+        by_type = ERROR_TYPES.get(str(refusal.type)) if status < 400 else None
         kind = by_type or (ServerError if status >= 500 else ModelStatusError)
-    hint = _ADVICE.get(kind, "")
-    if kind is ModelNotFoundError and model not in KNOWN_MODELS:
-        hint = f"is {model!r} the name of a model?{nearest(model, KNOWN_MODELS)}"
     headers = error.response.headers
     should_retry = headers.get("x-should-retry")
+    hint = _hint(kind, error.response.url.path, model, platform)
     return kind(
         f"the API answered {status}: {message}" + (f" ({hint})" if hint else ""),
         status=status,
-        type=str(error.type) if error.type else None,
+        type=refusal.type,
         retry_after=retry_after(headers),
         should_retry=None if should_retry is None else should_retry == "true",
-        request_id=error.request_id,
+        request_id=refusal.request_id,
         billable=status < 400,
     )
+
+
+def _hint(kind: type[ModelStatusError], path: str, model: str, platform: Platform | None) -> str:
+    if kind is ModelNotFoundError:
+        if "/v1/v1/" in path:
+            return "base_url is the address without /v1"
+        if platform is not None:
+            return f"is {model!r} served there, in this region? On {platform.name} names are like {platform.models}"
+        if model not in KNOWN_MODELS:
+            return f"is {model!r} the name of a model?{nearest(model, KNOWN_MODELS)}"
+    if platform is not None and kind in {AuthenticationError, PermissionDeniedError}:
+        return platform.credentials
+    return _ADVICE.get(kind, "")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -32,6 +32,7 @@ from promptchain.messages import (
     ThinkingDelta,
     UsageReported,
 )
+from promptchain.models.event_stream import MEDIA_TYPE, FrameDecoder
 from promptchain.models.sse import EventDecoder
 from promptchain.usage import Usage
 
@@ -46,6 +47,9 @@ ERROR_TYPES: dict[str, type[ModelStatusError]] = {
     "timeout_error": ServerError,
     "api_error": ServerError,
     "overloaded_error": OverloadedError,
+    # As Bedrock says it in a stream.
+    "throttlingException": RateLimitError,
+    "validationException": BadRequestError,
 }
 """The API's error types and ours; an unknown one is a ``ServerError``."""
 
@@ -65,29 +69,30 @@ class _Usage(msgspec.Struct):
     cache_creation: _CacheCreation | None = None
 
 
+# Other servers than Anthropic's write null where it leaves a field out.
 class _Message(msgspec.Struct):
-    id: str = ""
-    model: str = ""
+    id: str | None = None
+    model: str | None = None
     usage: _Usage | None = None
 
 
 class _Block(msgspec.Struct):
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
+    type: str | None = None
+    text: str | None = None
+    thinking: str | None = None
 
 
 class _Delta(msgspec.Struct):
-    type: str = ""
-    text: str = ""
-    thinking: str = ""
+    type: str | None = None
+    text: str | None = None
+    thinking: str | None = None
     stop_reason: str | None = None
     stop_details: dict[str, Any] | None = None
 
 
 class _Error(msgspec.Struct):
-    type: str = "api_error"
-    message: str = ""
+    type: str | None = None
+    message: str | None = None
 
 
 class _Event(msgspec.Struct):
@@ -99,6 +104,7 @@ class _Event(msgspec.Struct):
     error: _Error | None = None
 
 
+_STREAMS = {"text/event-stream", MEDIA_TYPE}
 _PARTS = {"", "text", "text_delta", "thinking", "thinking_delta"}
 _KNOWN = {
     "message_start",
@@ -108,6 +114,9 @@ _KNOWN = {
     "message_stop",
     "error",
 }
+# How other APIs end a stream. Servers that translate theirs into ours may leave it in.
+_DONE = b"[DONE]"
+
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 _decode = msgspec.json.Decoder(_Event).decode
 
@@ -123,9 +132,9 @@ class ReplyDecoder:
     """
 
     def __init__(self, request_id: str | None = None, content_type: str = "text/event-stream") -> None:
-        self._events = EventDecoder()
         self.request_id = request_id
         self._media_type = content_type.partition(";")[0].strip().lower()
+        self._events = FrameDecoder() if self._media_type == MEDIA_TYPE else EventDecoder()
         self._has_events = False
         self._usage = Usage()
         self._output_reported = False
@@ -146,11 +155,11 @@ class ReplyDecoder:
             for data in self._events.feed(chunk):
                 self._has_events = True
                 event = self._parse(data)
-                if event is None or self.complete:
+                if event is None:
                     continue
                 delta = event.delta
                 if delta is not None and delta.type == "text_delta" and event.type == "content_block_delta":
-                    text += delta.text
+                    text += delta.text or ""
                     continue
                 other = self._handle(event)
                 if other is None:
@@ -174,7 +183,7 @@ class ReplyDecoder:
             IncompleteReplyError: The reply had not.
             MalformedReplyError: There was no stream of events.
         """
-        if not self._has_events and self._media_type != "text/event-stream":
+        if not self._has_events and self._media_type not in _STREAMS:
             raise MalformedReplyError(
                 f"the API answered with {self._media_type or 'something'} where a stream of events was asked for; "
                 "is a proxy in between, or base_url the address of something else?",
@@ -193,6 +202,8 @@ class ReplyDecoder:
         return self._output_reported and self._usage.total_input_tokens > 0
 
     def _parse(self, data: bytes) -> _Event | None:
+        if self.complete or data == _DONE:
+            return None
         try:
             return _decode(data)
         except _UNREADABLE as error:
@@ -212,7 +223,9 @@ class ReplyDecoder:
             case "message_start" if event.message:
                 self._started = True
                 self._usage = _merged(self._usage, event.message.usage)
-                return ReplyStarted(event.message.id, event.message.model, self._usage, self.request_id)
+                return ReplyStarted(
+                    event.message.id or "", event.message.model or "", self._usage, self.request_id
+                )
             case "message_delta":
                 self._usage = _merged(self._usage, event.usage)
                 if event.delta:
@@ -228,9 +241,10 @@ class ReplyDecoder:
                 return ReplyFinished(self._stop_reason, self._usage, self._stop_details, self._is_reported)
             case "error":
                 error = event.error or _Error()
-                raise ERROR_TYPES.get(error.type, ServerError)(
-                    f"the API broke off its reply: {error.message or error.type} ({error.type})",
-                    type=error.type,
+                kind = error.type or "api_error"
+                raise ERROR_TYPES.get(kind, ServerError)(
+                    f"the API broke off its reply: {error.message or kind} ({kind})",
+                    type=kind,
                     request_id=self.request_id,
                     billable=True,
                 )
