@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, cast, overload
 
 from typing_extensions import TypeVar, Unpack
@@ -21,6 +22,8 @@ from promptchain.models import Model
 from promptchain.pricing import PriceBook
 from promptchain.result import Result
 from promptchain.run import Run
+from promptchain.settings import Profile, Settings
+from promptchain.spelling import nearest
 from promptchain.stage import In, Out, Pipeline, Stage
 from promptchain.stream import RunStream
 
@@ -35,6 +38,7 @@ class ChainOptions(Options, total=False):
     prices: PriceBook
     max_input_bytes: int
     input_gates: Sequence[Gate[Any]]
+    profiles: Mapping[str, Profile]
 
 
 class Chain(Stage[In, Out]):
@@ -53,6 +57,8 @@ class Chain(Stage[In, Out]):
         max_reasks: How often a step that does not say asks again after a reply that was rejected.
         gates_mode: ``"strict"`` or ``"lenient"``, for the gates of which neither they nor their step say.
         input_gates: Checks that what the chain is handed must pass, in order, before anything else happens.
+        profiles: Profiles of its own by name, before the built-in ones. When chains nest, those of the one that
+            is run count.
         prices: Prices of the caller's own by model name, before the published ones.
         max_input_bytes: Most bytes of UTF-8 of a text that a run is begun with; 4 MiB.
 
@@ -81,6 +87,7 @@ class Chain(Stage[In, Out]):
         self.input_type = self._input.form
         self.output_type = self._stages.output_type
         self._stages.check({"input": self.input_type, "previous": self.input_type})
+        self._profiles = _refuse_other_profiles(options.get("profiles", {}), self)
 
     @property
     def stages(self) -> Sequence[Stage[Any, Any]]:
@@ -96,6 +103,11 @@ class Chain(Stage[In, Out]):
     def input_gates(self) -> Sequence[Gate[Any]]:
         """The checks of what it is handed, in order."""
         return self._input_gates
+
+    @property
+    def profiles(self) -> Mapping[str, Profile]:
+        """The profiles of its own, by name."""
+        return self._profiles
 
     @property
     def max_input_bytes(self) -> int:
@@ -123,6 +135,7 @@ class Chain(Stage[In, Out]):
         request_id: str | None = None,
         model: str | Model | None = None,
         readers: Sequence[Reader] = (),
+        settings: Settings | None = None,
     ) -> Result[Out]:
         """Run the chain.
 
@@ -132,9 +145,11 @@ class Chain(Stage[In, Out]):
                 ``x-request-id``.
             model: Asked instead of every model that the chain names.
             readers: Called with each event as it happens.
+            settings: What is said outside of the code; left out, the environment of the process is read.
 
         Raises:
             InputError: The input cannot be used. Nothing was sent.
+            ConfigurationError: A setting is wrong. Nothing was sent.
             PromptChainError: The run failed; ``.step`` says where, ``.ledger`` what it cost until then.
         """
         value = self._input.accept(input)
@@ -143,6 +158,8 @@ class Chain(Stage[In, Out]):
             request_id=request_id,
             model=model_of(model),
             readers=readers,
+            settings=settings,
+            profiles=self._profiles,
         )
         return await self._run(value, run)
 
@@ -153,12 +170,15 @@ class Chain(Stage[In, Out]):
         request_id: str | None = None,
         model: str | Model | None = None,
         readers: Sequence[Reader] = (),
+        settings: Settings | None = None,
     ) -> Result[Out]:
         """``run`` for code that is not asynchronous; also where an event loop is already running.
 
         The run happens on a loop in a thread of its own, which keeps its connections from call to call.
         """
-        return wait_for(self.run(input, request_id=request_id, model=model, readers=readers))
+        return wait_for(
+            self.run(input, request_id=request_id, model=model, readers=readers, settings=settings)
+        )
 
     def stream(
         self,
@@ -167,6 +187,7 @@ class Chain(Stage[In, Out]):
         request_id: str | None = None,
         model: str | Model | None = None,
         readers: Sequence[Reader] = (),
+        settings: Settings | None = None,
     ) -> RunStream[Out]:
         """Run the chain and read what happens while it happens.
 
@@ -192,6 +213,8 @@ class Chain(Stage[In, Out]):
                 readers=(put, *readers),
                 ledger=ledger,
                 room=room,
+                settings=settings,
+                profiles=self._profiles,
             )
             return await self._run(value, run)
 
@@ -199,7 +222,7 @@ class Chain(Stage[In, Out]):
 
     async def execute(self, value: In, run: Run) -> Out:
         """Run as a stage of another chain."""
-        run.arguments = self._arguments.over(run.arguments)
+        run.arguments = run.around(self._arguments)
         accepted = await judged(
             self._input_gates, value, run, what="input", validated=self._input.replacement
         )
@@ -231,9 +254,40 @@ class Chain(Stage[In, Out]):
         )
 
     def _refuse_without_model(self, run: Run) -> None:
-        missing = [path.partition("/")[2] for path in self.without_model()]
-        if missing and run.execution.model is None:
+        if run.execution.model is not None:
+            return
+        paths = [path.partition("/")[2] for path in self.without_model()]
+        missing = [path for path in paths if run.model_of(path) is None]
+        if missing:
             raise DefinitionError(
                 f"no model is named for {', '.join(missing)}: give the chain one, as in "
                 f"Chain({self.name!r}, ..., model='claude-haiku-4-5')."
             )
+
+
+def walk(chain: Chain[Any, Any], prefix: str = "") -> Iterator[tuple[str, Stage[Any, Any]]]:
+    """Every stage of ``chain`` with its path, in the order in which they run; a chain stands before its own."""
+    for stage in chain.stages:
+        yield prefix + stage.name, stage
+        if isinstance(stage, Chain):
+            yield from walk(stage, f"{prefix}{stage.name}/")  # pyright: ignore[reportUnknownArgumentType]
+
+
+def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str, Profile]:
+    if not isinstance(profiles, Mapping) or not all(
+        isinstance(name, str) and name and isinstance(profile, Profile)
+        for name, profile in cast("Mapping[object, object]", profiles).items()
+    ):
+        raise DefinitionError(
+            f"profiles maps names to profiles, as in {{'cost': Profile(effort='low')}}, not {profiles!r}."
+        )
+    known = {key for path, stage in walk(chain) for key in (path, stage.name)}
+    own = cast("Mapping[str, Profile]", profiles)
+    for name, profile in own.items():
+        for step in profile.steps:
+            if step not in known:
+                raise DefinitionError(
+                    f"the profile {name!r} says something of {step!r}, which is no step of the chain {chain.name!r}."
+                    f"{nearest(step, known)}"
+                )
+    return MappingProxyType(dict(own))

@@ -8,7 +8,8 @@ import uuid
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from types import MappingProxyType
+from typing import Any, Final, cast
 
 from promptchain.arguments import NOTHING_SAID, Arguments
 from promptchain.errors import InputError
@@ -17,8 +18,12 @@ from promptchain.gates import Judgement
 from promptchain.ledger import Ledger
 from promptchain.models import Model
 from promptchain.result import Rejected, StepResult
+from promptchain.settings import Layer, Overrides, Profile, Settings
+from promptchain.settings.base import NO_SETTINGS
 
 __all__ = ["Run"]
+
+_NO_PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,6 +38,7 @@ class Execution:
     room: Callable[[], Awaitable[None]] | None
     began: float
     cancellations: int
+    overrides: Overrides | None = None
     has_committed: bool = False
 
 
@@ -83,6 +89,8 @@ class Run:
         model: Model | None = None,
         ledger: Ledger | None = None,
         room: Callable[[], Awaitable[None]] | None = None,
+        settings: Settings | None = None,
+        profiles: Mapping[str, Profile] = _NO_PROFILES,
     ) -> Run:
         """A new run of a chain that is handed ``value``.
 
@@ -93,9 +101,13 @@ class Run:
             model: Asked instead of every model that the chain names.
             ledger: Where the attempts go; left out, a new one.
             room: Awaited after each piece of text, so that a slow reader slows the run.
+            settings: What is said outside of the code; left out, the environment of the process is read.
+            profiles: Profiles of the chain's own.
 
         Raises:
-            InputError: The request id is not printable ASCII of 1 to 128 characters.
+            InputError: The request id is not printable ASCII of 1 to 128 characters, or another argument is not
+                of its kind.
+            ConfigurationError: A setting is wrong, or names a profile that does not exist.
         """
         if request_id is not None and not _is_request_id(request_id):
             raise InputError(
@@ -114,6 +126,7 @@ class Run:
             room=room,
             began=time.perf_counter(),
             cancellations=_cancellations(),
+            overrides=_overrides(settings, profiles),
         )
         return cls(execution=execution, scope=Scope(value, {}), arguments=NOTHING_SAID, previous=value)
 
@@ -160,16 +173,35 @@ class Run:
     @property
     def gates_are_on(self) -> bool:
         """Whether gates judge at all."""
-        return True
+        overrides = self.execution.overrides
+        return overrides is None or overrides.gates_are_on
 
     @property
     def min_confidence(self) -> float | None:
         """What the settings say of the least confidence, instead of what gates say themselves."""
-        return None
+        overrides = self.execution.overrides
+        return None if overrides is None else overrides.min_confidence
 
     def effective(self, own: Arguments) -> Arguments:
         """What holds for the model calls of this stage, which itself says ``own``."""
-        return own.over(self.arguments)
+        overrides = self.execution.overrides
+        if overrides is None:
+            return own.over(self.arguments)
+        said = (Layer("step", own), Layer("chain", self.arguments))
+        return overrides.effective(self.path, said).arguments
+
+    def around(self, own: Arguments) -> Arguments:
+        """What the stages of a chain are told that stands here and says ``own``, and what its input gates are."""
+        arguments = own.over(self.arguments)
+        overrides = self.execution.overrides
+        if overrides is None or overrides.gates_mode is None:
+            return arguments
+        return replace(arguments, gates_mode=overrides.gates_mode)
+
+    def model_of(self, path: str) -> Model | None:
+        """The model that the settings name for the step at ``path``, where its code names none."""
+        overrides = self.execution.overrides
+        return None if overrides is None else overrides.effective(path, ()).arguments.model
 
     def lookup(self, name: str) -> object:
         """The value of a template's name, which was checked when the chain was built."""
@@ -217,6 +249,15 @@ class Run:
     def within(self, value: object) -> Run:
         """This run, seen from inside a chain that is handed ``value``: names start anew."""
         return replace(self, scope=Scope(value, {}))
+
+
+def _overrides(settings: Settings | None, profiles: Mapping[str, Profile]) -> Overrides | None:
+    """What is said outside of the code, or ``None`` where that is nothing, as mostly."""
+    if settings is None:
+        settings = Settings.read()
+    elif not isinstance(settings, Settings):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"settings are what Settings.read() gives, not {settings!r}.")
+    return None if settings is NO_SETTINGS else settings.overrides(profiles)
 
 
 def _cancellations() -> int:
