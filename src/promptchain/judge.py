@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field
 
 from promptchain.arguments import Arguments
@@ -196,7 +195,7 @@ async def _asked(model: Metered, request: ModelRequest) -> Opinion:
 
 
 def _turn(given: str, judged: str) -> str:
-    digits = _digits(given, judged)
+    digits = _digits(judged, given)
     value = _between("value", digits, judged)
     if judged == given:
         return _ONE_TURN.format(digits=digits, value=value)
@@ -207,14 +206,12 @@ def _between(part: str, digits: str, text: str) -> str:
     return f"<{part}-{digits}>\n{text}\n</{part}-{digits}>"
 
 
-def _digits(*texts: str) -> str:
-    """Digits that stand in none of ``texts``, so that none of them can hold a tag; the same for the same texts."""
-    whole = pydantic_core.to_json(texts)
-    while True:
-        digits = hashlib.sha256(whole).hexdigest()[:12]
-        if not any(digits in text for text in texts):
-            return digits
-        whole = digits.encode() + whole
+def _digits(text: str, *others: str) -> str:
+    """Digits that stand in none of these, so that none of them can hold a tag; the same for the same texts."""
+    digits = text
+    while any(digits in held for held in (text, *others)):
+        digits = hashlib.sha256(digits.encode()).hexdigest()[:12]
+    return digits
 
 
 def _written(what: str, value: object) -> str:
