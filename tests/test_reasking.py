@@ -450,3 +450,11 @@ async def test_a_gate_sees_the_run() -> None:
 
     asks = Step("a", prompt="x", gates=[Gate(names_the_input)])
     assert (await Chain("c", asks, model=ScriptedModel("of Raft")).run("Raft")).output == "of Raft"
+
+
+async def test_the_offline_model_answers_the_question_again_and_not_the_feedback() -> None:
+    asks = Step("a", prompt="{input}", gates=[Gate(is_short)])
+    with pytest.raises(GateBlockedError) as caught:
+        await Chain("c", asks, model="offline").run("Explain Raft and Paxos.")
+    assert "Raft" in caught.value.reply
+    assert "words are too many" not in caught.value.reply

@@ -16,16 +16,13 @@ __all__ = ["AskAgain", "judged"]
 OUTPUT: Final = "output"
 INPUT: Final = "input"
 
-# What the model is told of a reply that a gate wants otherwise.
-_WISH: Final = "{feedback}\n\nReply again, in full, with this taken into account."
-
 
 class AskAgain(Exception):  # noqa: N818 - a turn of the conversation, which no caller sees
     """The reply is rejected, and the model can be asked for another one.
 
     Attributes:
         reason: Why.
-        feedback: What the model is told.
+        feedback: What the model is told of it.
         reply: What it wrote.
     """
 
@@ -71,7 +68,7 @@ async def judged(
         run.judgements.append(record)
         run.emit(GateJudged(at=run.seconds, step=run.path, record=record))
         if verdict.decision == "retry" and may_ask_again:
-            raise AskAgain(verdict.reason, _WISH.format(feedback=verdict.reason), reply)
+            raise AskAgain(verdict.reason, verdict.reason, reply)
         if verdict.decision == "replace":
             value = _replacement(gate, verdict, validated, value)
         elif not verdict.allowed and mode == "strict":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import pydantic_core
 from typing_extensions import TypedDict
@@ -16,6 +16,9 @@ Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
 
 ServiceTier: TypeAlias = Literal["auto", "standard_only"]
 """Whether a request may use capacity that was bought beforehand, as the SDK spells it."""
+
+REPLY_AGAIN: Final = "Reply again, in full, with this put right."
+"""How a turn ends that tells the model what was wrong with its reply."""
 
 # A structured output adds instructions of the API's own to the input. Their size is not documented; this is
 # more than was ever seen, so that a bound stays a bound.

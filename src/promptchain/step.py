@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, overload
+from typing import Any, overload
 
 from typing_extensions import TypeForm, TypeVar, Unpack
 
@@ -23,10 +23,12 @@ from promptchain.errors import (
     OutputError,
     PromptChainError,
 )
+from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate
 from promptchain.gates.base import refuse_other_gates
 from promptchain.judging import AskAgain, judged
 from promptchain.messages import (
+    REPLY_AGAIN,
     Message,
     ModelRequest,
 )
@@ -50,9 +52,6 @@ class StepOptions(Options, total=False):
     stop_sequences: Sequence[str]
     timeout: float | None
 
-
-# What the model is told of a reply that does not validate.
-_CORRECTION: Final = "That reply cannot be used: {problem}\n\nReply again, in full, with this put right."
 
 _KNOWN = StepOptions.__optional_keys__ | {"prompt", "input", "output", "gates"}
 
@@ -200,6 +199,7 @@ class Step(Stage[In, Out]):
         model = run.execution.model or arguments.model
         if model is None:
             raise DefinitionError("no model is named, neither by the step nor by the chain.")
+        refuse_unfit(arguments, model)
         async with time_limit(arguments.timeout):
             return await self._converse(Metered(model, run), self._request(arguments, run), run)
 
@@ -245,7 +245,7 @@ class Step(Stage[In, Out]):
             output: Out = self._output.parse(text)
         except OutputError as error:
             if may_ask_again:
-                raise AskAgain(error.message, _CORRECTION.format(problem=error.message), text) from error
+                raise AskAgain(error.message, f"That reply cannot be used: {error.message}", text) from error
             raise
         return output
 
@@ -271,17 +271,18 @@ class Step(Stage[In, Out]):
 
 def _continued(request: ModelRequest, wish: AskAgain) -> ModelRequest:
     """The conversation with the rejected reply, and what was wrong with it."""
+    feedback = f"{wish.feedback}\n\n{REPLY_AGAIN}"
     if wish.reply.strip():
         turns: tuple[Message, ...] = (
             {"role": "assistant", "content": wish.reply},
-            {"role": "user", "content": wish.feedback},
+            {"role": "user", "content": feedback},
         )
         return replace(request, messages=(*request.messages, *turns))
     # No turn of a conversation may be empty, so what was wrong goes to the last question.
     *earlier, last = request.messages
     return replace(
         request,
-        messages=(*earlier, {"role": "user", "content": f"{last['content']}\n\n{wish.feedback}"}),
+        messages=(*earlier, {"role": "user", "content": f"{last['content']}\n\n{feedback}"}),
     )
 
 

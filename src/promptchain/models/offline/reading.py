@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from promptchain.messages import REPLY_AGAIN
 from promptchain.models.offline.words import ASKING, REVISING, STOPWORDS, TIMES, language_of, listed
 
 if TYPE_CHECKING:
@@ -107,8 +108,10 @@ class Reading:
 
 
 def read(request: ModelRequest) -> Reading:
-    """Read the last user turn that has something between tags, or else the last user turn."""
+    """Read the last user turn that has something between tags, or else the last that asks for something new."""
     turns = [_text_of(m["content"]).replace(NOTICE, "") for m in request.messages if m["role"] == "user"]
+    while len(turns) > 1 and turns[-1].endswith(REPLY_AGAIN):
+        turns.pop()
     for turn in reversed(turns):
         sections, outside = _sections(turn)
         if sections:
