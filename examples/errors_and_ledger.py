@@ -39,7 +39,7 @@ SCRIPTS: dict[str, tuple[Ticket | Fault | dict[str, str] | str, ...]] = {
     "the connection breaks": (GOOD, Fault.reset(after=5)),
     "the reply is cut off": (GOOD, Fault.max_tokens()),
     "the model refuses": (Fault.refusal(category="cyber", explanation="This asks for an exploit."),),
-    "not what was asked for": ({"problem": "It leaks.", "mood": "furious"},),
+    "not what was asked for, three times": ({"problem": "It leaks.", "mood": "furious"},) * 3,
     "a gate says no": ({"problem": "", "mood": "calm"},),
 }
 
