@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import time
 from typing import Any
 
 from promptchain.chain import Chain
+from promptchain.cli import settings as cli_settings
 from promptchain.cli.bill import bill, estimate
 from promptchain.cli.exits import DONE, FAILED, INTERRUPTED, code_of
 from promptchain.cli.outline import needs_credential, outline
@@ -21,6 +23,7 @@ from promptchain.loading import load_chain
 from promptchain.models.clients import credentials_found
 from promptchain.pricing import in_digits
 from promptchain.result import Result
+from promptchain.settings import Settings
 
 __all__ = ["configure"]
 
@@ -45,6 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", metavar="NAME", help="ask this model instead of those the chain names; 'offline' asks none"
     )
+    cli_settings.configure(parser)
     parser.add_argument("--json", action="store_true", help="give the whole result as one JSON document")
     parser.add_argument("--quiet", action="store_true", help="no progress and no bill")
     parser.add_argument("--request-id", metavar="ID", help="your id for the run; sent to the API")
@@ -64,6 +68,7 @@ class _Command:
         self._quiet: bool = arguments.quiet
         self._json: bool = arguments.json
         self._model: str | None = arguments.model
+        self._settings = Settings()
         self._named: dict[str, str] = {}  # what the chain would ask, by step
         self._ledger = Ledger()
         self._began = time.perf_counter()
@@ -71,6 +76,7 @@ class _Command:
 
     def run(self) -> int:
         try:
+            self._settings = cli_settings.read_settings(self._arguments)
             chain = load_chain(self._arguments.chain)
             text = read_text(self._arguments.input, self._arguments.file, chain.max_input_bytes)
             if text is None:
@@ -92,10 +98,13 @@ class _Command:
         return 2
 
     def _choose_model(self, chain: Chain[Any, Any]) -> None:
-        places = outline(chain)
+        places = outline(chain, self._settings.overrides(chain.profiles))
+        for warning in cli_settings.unmatched(self._settings, places):
+            self._terminal.note(f"warning: {warning}")
         self._named = {place.path: place.model.name for place in places if place.model is not None}
         asked = needs_credential(places)
-        if self._model is None and asked and not any(chain.without_model()) and not credentials_found():
+        lacking = any(place.lacks_model for place in places)
+        if self._model is None and asked and not lacking and not credentials_found():
             self._model = _OFFLINE
             self._terminal.note(
                 "No credential for the Anthropic API was found, so an offline stand-in answers, not a model.\n"
@@ -119,30 +128,35 @@ class _Command:
 
     async def _give(self, chain: Chain[Any, Any], value: object) -> Result[Any]:
         """Run the chain, and give its text as it is committed."""
-        shows = not self._quiet and self._terminal.error_stream.isatty()
-        progress = Progress(self._terminal) if shows else None
-        drawing = asyncio.create_task(progress.keep_drawing()) if progress else None
+        if self._quiet or not self._terminal.error_stream.isatty():
+            return await self._stream(chain, value, None)
+        progress = Progress(self._terminal)
+        others = progress.beside(self._terminal.error_stream)
+        drawing = asyncio.create_task(progress.keep_drawing())
+        try:
+            with contextlib.redirect_stdout(others), contextlib.redirect_stderr(others):
+                return await self._stream(chain, value, progress)
+        finally:
+            drawing.cancel()
+            progress.end()
+
+    async def _stream(self, chain: Chain[Any, Any], value: object, progress: Progress | None) -> Result[Any]:
         stream = chain.stream(
             value,
             request_id=self._arguments.request_id,
             model=self._model,
             readers=[progress.read] if progress else [],
+            settings=self._settings,
         )
         self._ledger = stream.ledger
-        try:
-            async with stream:
-                if not self._json:
-                    async for text in stream.text:
-                        if progress is not None and self._terminal.shows_answer:
-                            progress.end()  # the answer and the progress share one screen
-                        self._terminal.write(text)
-                        self._last = text
-                return await stream.result()
-        finally:
-            if drawing is not None:
-                drawing.cancel()
-            if progress is not None:
-                progress.end()
+        async with stream:
+            if not self._json:
+                async for text in stream.text:
+                    if progress is not None and self._terminal.shows_answer:
+                        progress.end()  # the answer and the progress share one screen
+                    self._terminal.write(text)
+                    self._last = text
+            return await stream.result()
 
     def _finish(self, result: Result[Any]) -> None:
         if self._json:

@@ -95,9 +95,29 @@ class Terminal:
         text = printable(text)
         self._say(f"\x1b[{color}m{text}\x1b[0m\n" if color else f"{text}\n")
 
-    def redraw(self, line: str) -> None:
-        """Write ``line`` in the place of the terminal's current one, and stay on it."""
-        self._say(f"\r\x1b[K{line}")
+    def legible(self, text: str) -> str:
+        """``text`` as standard error will show it: without controls, and in characters that it can encode."""
+        encoding = self.error_stream.encoding or "utf-8"
+        return printable(text).encode(encoding, "backslashreplace").decode(encoding)
+
+    def redraw(self, *lines: str) -> None:
+        """Show ``lines`` from the cursor's line downwards, in the place of all that stands there.
+
+        The cursor stays at the beginning of the first. So the next call finds them again, also when the
+        terminal has another size by then.
+        """
+        # Without wrapping, as a terminal may take more columns for a character than was counted.
+        drawn = "\x1b[?7l" + "\n".join(lines) + "\x1b[?7h" if lines else ""
+        up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
+        self._say(f"\r\x1b[J{drawn}{up}\r" if lines else "\r\x1b[J")
+
+    def size(self) -> tuple[int, int]:
+        """Columns and rows of the terminal that standard error is; 80 and 24 where it does not say."""
+        try:
+            columns, rows = os.get_terminal_size(self.error_stream.fileno())
+        except (OSError, ValueError):
+            columns = rows = 0
+        return columns or 80, rows or 24
 
     def _say(self, text: str) -> None:
         try:
