@@ -452,6 +452,27 @@ async def test_the_offline_model_as_judge_lets_pass() -> None:
     assert [j.verdict.allowed for j in (*result.judgements, *result.steps["answer"].judgements)] == [True] * 2
 
 
+async def test_what_the_model_of_a_judge_does_not_take_is_said_before_it_is_asked(
+    messages_api: MessagesAPI,
+) -> None:
+    messages_api.script("a")
+    with pytest.raises(GateCrashedError, match="claude-opus-5 takes no temperature") as caught:
+        await chain_of(JudgeGate(RUBRIC, temperature=0), model="claude-opus-5").run("x")
+    assert isinstance(caught.value.__cause__, DefinitionError)
+    assert len(messages_api.bill) == 1
+
+
+async def test_what_is_said_of_the_calls_of_a_judge_reaches_the_api(messages_api: MessagesAPI) -> None:
+    messages_api.script("a", PASS, "b", PASS)
+    await chain_of(JudgeGate(RUBRIC, temperature=0)).run("x")
+    thinks = JudgeGate(RUBRIC, model="claude-opus-5", effort="low", thinking={"type": "adaptive"})
+    await chain_of(thinks).run("x")
+    assert bodies(messages_api)[1]["temperature"] == 0
+    asked = bodies(messages_api)[3]
+    assert asked["output_config"]["effort"] == "low"
+    assert asked["thinking"] == {"type": "adaptive"}
+
+
 async def test_what_cannot_be_written_down_cannot_be_judged() -> None:
     model = ScriptedModel(PASS)
 
@@ -499,6 +520,8 @@ def test_the_rubric_may_stand_in_a_file(tmp_path: Path) -> None:
         ({"thinking": True}, "thinking is a mapping"),
         ({"timeout": 0}, "timeout is a number of seconds above 0"),
         ({"model": 3}, "a model is a name"),
+        ({"temperature": 2}, "temperature is a number from 0 to 1"),
+        ({"temperature": 0, "model": "claude-opus-5"}, "claude-opus-5 takes no temperature"),
     ],
 )
 def test_what_is_no_judge_is_refused_when_it_is_built(options: dict[str, Any], told: str) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from promptchain.arguments import Arguments
 from promptchain.arriving import refuse_stop
 from promptchain.errors import DefinitionError, GateCrashedError, OutputError, PromptChainError, ReplyError
+from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate, Mode, OnFail, Verdict
 from promptchain.messages import Effort, ModelRequest
 from promptchain.metered import Metered
@@ -78,10 +79,12 @@ class JudgeGate(Gate[object]):
         max_tokens: Most tokens of the judge's reply, thinking included.
         effort: ``"low"`` to ``"max"``: how much work the model puts in.
         thinking: The SDK's ``thinking`` argument.
+        temperature: 0 to 1, for models that still take it.
         timeout: Seconds that a judgement may take; left out, no more than the step may.
 
     Raises:
-        DefinitionError: One of these is not of its kind, the rubric is empty, or its file cannot be read.
+        DefinitionError: One of these is not of its kind, the model does not take it, the rubric is empty, or its
+            file cannot be read.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class JudgeGate(Gate[object]):
         max_tokens: int = DEFAULT_MAX_TOKENS,
         effort: Effort | None = None,
         thinking: Mapping[str, Any] | None = None,
+        temperature: float | None = None,
         timeout: float | None = None,
     ) -> None:
         refuse_bad_name(name)
@@ -105,9 +109,12 @@ class JudgeGate(Gate[object]):
                 "max_tokens": max_tokens,
                 "effort": effort,
                 "thinking": thinking,
+                "temperature": temperature,
                 "timeout": timeout,
             }
         )
+        if self._arguments.model is not None:
+            refuse_unfit(self._arguments, self._arguments.model)
         super().__init__(
             self.decide,
             f"it does not meet the rubric: {_first_line(self._rubric)}",
@@ -146,7 +153,7 @@ class JudgeGate(Gate[object]):
             ModelError: No complete reply came.
             ReplyError: The reply is no judgement.
             StepTimeoutError: It took too long.
-            DefinitionError: No model is named.
+            DefinitionError: No model is named, or it does not take what is said of its calls.
         """
         model = run.execution.model or self._arguments.model or run.arguments.model
         if model is None:
@@ -154,6 +161,7 @@ class JudgeGate(Gate[object]):
                 "no model is named, neither by the judge nor by the step or the chain: "
                 "give it one, as in JudgeGate(rubric, model='claude-haiku-4-5')."
             )
+        refuse_unfit(self._arguments, model)
         request = self._request(value, run)
         async with time_limit(self._arguments.timeout):
             opinion = await _asked(Metered(model, self._seat(run)), request)
@@ -177,6 +185,7 @@ class JudgeGate(Gate[object]):
             output_schema=_OPINION.schema,
             effort=self._arguments.effort,
             thinking=self._arguments.thinking,
+            temperature=self._arguments.temperature,
             request_id=run.request_id,
         )
 
