@@ -1,6 +1,7 @@
 """What mypy and pyright, both strict, must accept; read by tests/test_typing.py and never run."""
 
 from collections.abc import AsyncGenerator, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Literal, assert_type
 
@@ -22,6 +23,16 @@ from promptchain import (
     step,
 )
 from promptchain.events import Event
+from promptchain.gates import (
+    does_not_match,
+    in_range,
+    json_schema,
+    length,
+    matches,
+    min_confidence,
+    not_empty,
+    one_of,
+)
 from promptchain.messages import ModelEvent, ModelRequest, TextDelta
 
 
@@ -196,3 +207,41 @@ Step(
 @step(gates=[Gate(lambda n: n > 3, "longer")], timeout=5)
 def measured(text: str) -> int:
     return len(text)
+
+
+# Ready-made gates fit a step of any output, beside gates of one's own.
+checked_text = Step(
+    "text",
+    prompt="x",
+    gates=[
+        length(max=500, unit="words"),
+        matches("^[A-Z]"),
+        does_not_match("TODO", on_fail="retry"),
+        one_of(["yes", "no"]),
+        json_schema({"type": "object"}, mode="lenient"),
+        Gate(lambda text: text.isascii(), "must be ASCII"),
+    ],
+)
+assert_type(checked_text, Step[object, str])
+checked_draft = Step(
+    "draft",
+    prompt="x",
+    output=Draft,
+    gates=[
+        not_empty(field="content", on_fail="retry"),
+        min_confidence(0.7),
+        in_range("confidence", ge=0, lt=Decimal("0.99")),
+        in_range("due", gt=date(2026, 1, 1)),
+        Gate(lambda draft: draft.confidence >= 0.5, "confidence must be at least 0.5"),
+    ],
+)
+assert_type(checked_draft, Step[object, Draft])
+ready_made = [length(max=3), not_empty()]
+assert_type(ready_made, list[Gate[object]])
+Step("listed", prompt="x", output=Draft, gates=ready_made)
+Chain("judged", checked_text, input_gates=[not_empty(), length(max=9_000)])
+
+
+@step(gates=[not_empty(), length(max=9_000)])
+def trimmed(text: str) -> str:
+    return text.strip()
