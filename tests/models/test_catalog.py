@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from datetime import date
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -98,3 +99,23 @@ async def test_the_sdk_reads_the_same_facts_from_the_simulated_api(messages_api:
 
 def test_the_day_of_the_last_comparison_is_a_day() -> None:
     assert date.fromisoformat(catalog.KNOWN_ON)
+
+
+def test_the_page_on_model_arguments_shows_these_models_and_this_day() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "model-arguments.md").read_text("utf-8")
+    shown = [line for line in page.splitlines() if line.startswith("| `claude-")]
+    assert shown == [row(model) for model in MODELS]
+    assert f"as of {catalog.KNOWN_ON}" in page
+
+
+def row(model: KnownModel) -> str:
+    cells = [
+        f"`{model.alias}`",
+        f"{model.context:,}",
+        f"{model.max_tokens:,}",
+        ", ".join(model.effort) or "none",
+        ", ".join(model.thinking),
+        "yes" if model.sampling else "no",
+        f"{model.cache_minimum:,}",
+    ]
+    return f"| {' | '.join(cells)} |"
