@@ -9,7 +9,7 @@ import pytest
 from anthropic import AsyncAnthropic
 from anthropic import BadRequestError as SaidByAPI
 
-from promptchain import ScriptedModel
+from promptchain import Chain, ScriptedModel, Step
 from promptchain.arguments import DEFAULT_MAX_TOKENS, Arguments
 from promptchain.errors import DefinitionError
 from promptchain.fitness import refuse_unfit
@@ -240,3 +240,22 @@ async def test_what_is_refused_would_be_a_400_of_the_api(
                 messages=[{"role": "user", "content": "Hello."}],
                 thinking={"type": "disabled"},
             )
+
+
+def test_a_chain_is_not_built_of_a_step_that_its_model_does_not_fit() -> None:
+    step = Step("tell", prompt="{input}", temperature=0.2)
+    with pytest.raises(DefinitionError, match="claude-opus-5-5 takes no temperature") as caught:
+        Chain("c", step, model="claude-opus-5-5")
+    assert caught.value.step == "tell"
+    Chain("c", step, model="claude-haiku-4-5")
+
+
+async def test_another_model_of_a_run_is_looked_at_before_its_request_leaves(
+    messages_api: MessagesAPI,
+) -> None:
+    chain = Chain("c", Step("tell", prompt="{input}", temperature=0.2), model="claude-haiku-4-5")
+    await chain.run("Hello?")
+    with pytest.raises(DefinitionError, match="takes no temperature"):
+        await chain.run("Hello?", model="claude-opus-5-5")
+    (entry,) = messages_api.bill
+    assert entry.received["temperature"] == 0.2
