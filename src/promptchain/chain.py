@@ -13,6 +13,7 @@ from promptchain.arguments import Arguments, Options, model_of, refuse_unknown
 from promptchain.background import wait_for
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
+from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate
 from promptchain.gates.base import refuse_other_gates
 from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
@@ -22,9 +23,10 @@ from promptchain.models import Model
 from promptchain.pricing import PriceBook
 from promptchain.result import Result
 from promptchain.run import Run
-from promptchain.settings import Profile, Settings
+from promptchain.settings import Layer, Profile, Settings
+from promptchain.settings.layers import resolved
 from promptchain.spelling import nearest
-from promptchain.stage import In, Out, Pipeline, Stage
+from promptchain.stage import In, Out, Pipeline, Place, Stage
 from promptchain.stream import RunStream
 
 __all__ = ["Chain"]
@@ -87,6 +89,11 @@ class Chain(Stage[In, Out]):
         self.input_type = self._input.form
         self.output_type = self._stages.output_type
         self._stages.check({"input": self.input_type, "previous": self.input_type})
+        self._outline = tuple(self._stages.places("", (Layer(f"chain {name!r}", self._arguments),)))
+        asking = [place for place in self._outline if place.stage.asks_model]
+        self._asking = {place: resolved(place.said).arguments for place in asking}
+        for place, arguments in self._asking.items():
+            _refuse_misfit(place, arguments, arguments.model)
         self._profiles = _refuse_other_profiles(options.get("profiles", {}), self)
 
     @property
@@ -114,11 +121,16 @@ class Chain(Stage[In, Out]):
         """The most bytes of UTF-8 that a text input may have."""
         return self._input.max_bytes
 
-    def without_model(self) -> Iterator[str]:
-        """Names of the steps within it for which neither they nor the chain name a model."""
-        if self._arguments.model is None:
-            for step in self._stages.without_model():
-                yield f"{self.name}/{step}"
+    @property
+    def outline(self) -> Sequence[Place]:
+        """Where every stage within it stands, in the order in which they run; a chain stands before its own."""
+        return self._outline
+
+    def places(self, prefix: str = "", around: tuple[Layer, ...] = ()) -> Iterator[Place]:
+        """Where it stands as a stage of another chain, and where its stages do."""
+        said = (Layer(f"chain {self.name!r}", self._arguments), *around)
+        yield Place(prefix + self.name, self, said)
+        yield from self._stages.places(f"{prefix}{self.name}/", said)
 
     def read_input(self, text: str) -> In:  # type: ignore[misc]  # the one place where In is given out
         """The input that ``text`` stands for: itself, or JSON for a chain that takes something else.
@@ -233,7 +245,7 @@ class Chain(Stage[In, Out]):
     async def _run(self, value: In, run: Run) -> Result[Out]:
         run.emit(RunStarted(at=0.0, run_id=run.id, request_id=run.request_id, chain=self.name))
         try:
-            self._refuse_without_model(run)
+            self._see_models(run)
             output = await self.execute(value, run)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, PromptChainError):
@@ -253,24 +265,29 @@ class Chain(Stage[In, Out]):
             judgements=tuple(run.judgements),
         )
 
-    def _refuse_without_model(self, run: Run) -> None:
-        if run.execution.model is not None:
-            return
-        paths = [path.partition("/")[2] for path in self.without_model()]
-        missing = [path for path in paths if run.model_of(path) is None]
+    def _see_models(self, run: Run) -> None:
+        """See before anything is sent that every step has a model, which takes what is said of its calls."""
+        model, overrides = run.execution.model, run.execution.overrides
+        held = self._asking
+        if overrides is not None:
+            held = {place: overrides.effective(place.path, place.said).arguments for place in held}
+        missing = [place.path for place, arguments in held.items() if (model or arguments.model) is None]
         if missing:
             raise DefinitionError(
                 f"no model is named for {', '.join(missing)}: give the chain one, as in "
                 f"Chain({self.name!r}, ..., model='claude-haiku-4-5')."
             )
+        if model is not None or overrides is not None:  # what the code says was seen when the chain was built
+            for place, arguments in held.items():
+                _refuse_misfit(place, arguments, model or arguments.model)
 
 
-def walk(chain: Chain[Any, Any], prefix: str = "") -> Iterator[tuple[str, Stage[Any, Any]]]:
-    """Every stage of ``chain`` with its path, in the order in which they run; a chain stands before its own."""
-    for stage in chain.stages:
-        yield prefix + stage.name, stage
-        if isinstance(stage, Chain):
-            yield from walk(stage, f"{prefix}{stage.name}/")  # pyright: ignore[reportUnknownArgumentType]
+def _refuse_misfit(place: Place, arguments: Arguments, model: Model | None) -> None:
+    if model is not None:
+        try:
+            refuse_unfit(arguments, model)
+        except DefinitionError as error:
+            raise error.locate(step=place.path) from None
 
 
 def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str, Profile]:
@@ -281,7 +298,7 @@ def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str
         raise DefinitionError(
             f"profiles maps names to profiles, as in {{'cost': Profile(effort='low')}}, not {profiles!r}."
         )
-    known = {key for path, stage in walk(chain) for key in (path, stage.name)}
+    known = {key for place in chain.outline for key in (place.path, place.stage.name)}
     own = cast("Mapping[str, Profile]", profiles)
     for name, profile in own.items():
         for step in profile.steps:

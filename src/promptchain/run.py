@@ -198,11 +198,6 @@ class Run:
             return arguments
         return replace(arguments, gates_mode=overrides.gates_mode)
 
-    def model_of(self, path: str) -> Model | None:
-        """The model that the settings name for the step at ``path``, where its code names none."""
-        overrides = self.execution.overrides
-        return None if overrides is None else overrides.effective(path, ()).arguments.model
-
     def lookup(self, name: str) -> object:
         """The value of a template's name, which was checked when the chain was built."""
         if name == "input":

@@ -8,17 +8,20 @@ import itertools
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from typing import Any, Final, Generic, cast
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, Generic, cast
 
 from typing_extensions import TypeVar
 
+from promptchain.arguments import NOTHING_SAID, Arguments
 from promptchain.errors import DefinitionError, LinkError, PromptChainError, StageError, StepTimeoutError
 from promptchain.events import StepFailed, StepFinished, StepStarted
 from promptchain.fields import fits, shown
 from promptchain.result import StepResult
 from promptchain.run import Run
+from promptchain.settings.layers import Layer
 
-__all__ = ["Pipeline", "Stage", "refuse_bad_name", "time_limit"]
+__all__ = ["Pipeline", "Place", "Stage", "refuse_bad_name", "time_limit"]
 
 In = TypeVar("In", contravariant=True, default=object)  # noqa: PLC0105 - read in every signature
 Out = TypeVar("Out", covariant=True, default=str)  # noqa: PLC0105
@@ -48,16 +51,23 @@ class Stage(ABC, Generic[In, Out]):
         name: Its name, unique in the chain that holds it.
         input_type: Type it takes; ``typing.Any`` where none is declared.
         output_type: Type it gives; ``typing.Any`` where none is declared.
+        asks_model: Whether it asks a model of its own, and so needs one.
     """
 
     input_type: Any = Any
     output_type: Any = Any
+    asks_model: ClassVar[bool] = False
 
     def __init__(self, name: str) -> None:
         refuse_bad_name(name)
         if name in _RESERVED:
             raise DefinitionError(f"{name!r} cannot be a name, as prompts use {{{name}}} for something else.")
         self.name = name
+
+    @property
+    def arguments(self) -> Arguments:
+        """What it says itself of model calls."""
+        return NOTHING_SAID
 
     @abstractmethod
     async def execute(self, value: In, run: Run) -> Out:
@@ -82,9 +92,14 @@ class Stage(ABC, Generic[In, Out]):
             DefinitionError: It cannot.
         """
 
-    def without_model(self) -> Iterator[str]:
-        """Names of the steps within it for which no model is named."""
-        return iter(())
+    def places(self, prefix: str = "", around: tuple[Layer, ...] = ()) -> Iterator[Place]:
+        """Where it stands, and behind it where the stages within it do, in the order in which they run.
+
+        Args:
+            prefix: What its path begins with.
+            around: What the chains around it say, inner before outer.
+        """
+        yield Place(prefix + self.name, self, (Layer("step", self.arguments), *around))
 
     def __or__(self, other: Stage[Out, T]) -> Pipeline[In, T]:
         """This stage, then ``other``.
@@ -98,6 +113,21 @@ class Stage(ABC, Generic[In, Out]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A stage where it stands in a chain.
+
+    Attributes:
+        path: As in the ledger: its name, behind the names of the chains around it.
+        stage: The stage.
+        said: What the code says of it: the stage itself, then the chains around it, inner before outer.
+    """
+
+    path: str
+    stage: Stage[Any, Any]
+    said: tuple[Layer, ...]
 
 
 class Pipeline(Stage[In, Out]):
@@ -139,10 +169,10 @@ class Pipeline(Stage[In, Out]):
                 raise error.locate(step=stage.name) from error.__cause__
             known[stage.name] = known["previous"] = stage.output_type
 
-    def without_model(self) -> Iterator[str]:
-        """Names of the steps for which no model is named."""
+    def places(self, prefix: str = "", around: tuple[Layer, ...] = ()) -> Iterator[Place]:
+        """Where its stages stand."""
         for stage in self._stages:
-            yield from stage.without_model()
+            yield from stage.places(prefix, around)
 
     async def execute(self, value: In, run: Run) -> Out:
         """Run the stages in order, each on what the one before gave."""

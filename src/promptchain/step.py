@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -86,6 +86,8 @@ class Step(Stage[In, Out]):
     Raises:
         DefinitionError: Anything of this is wrong.
     """
+
+    asks_model = True
 
     @overload
     def __init__(
@@ -178,11 +180,6 @@ class Step(Stage[In, Out]):
         if self._system is not None:
             self._system.check(names)
 
-    def without_model(self) -> Iterator[str]:
-        """Its own name, when it names no model."""
-        if self._arguments.model is None:
-            yield self.name
-
     async def execute(self, value: In, run: Run) -> Out:  # noqa: ARG002 - it is run.previous
         """Ask the model, validate its reply and pass it through the gates; ask again where that can help.
 
@@ -213,7 +210,8 @@ class Step(Stage[In, Out]):
                 request = _continued(request, wish)
             except (OutputError, GateBlockedError) as error:
                 if asked > 1:
-                    error.args = (f"{error.message} The model was asked {asked} times.",)
+                    told = error.message if error.message.endswith(".") else f"{error.message}."
+                    error.args = (f"{told} The model was asked {asked} times.",)
                 raise
         raise AssertionError
 
