@@ -261,7 +261,8 @@ CHAIN: Any = Chain
     ("build", "says"),
     [
         (lambda: STEP("a", prompt="x", stop_sequences=5), "stop_sequences is a list of texts"),
-        (lambda: STEP("a", prompt="x", stop_sequences=["end", ""]), "that are not empty"),
+        (lambda: STEP("a", prompt="x", stop_sequences=["end", ""]), "more than white space"),
+        (lambda: STEP("a", prompt="x", stop_sequences=["\n"]), "more than white space"),
         (lambda: GATE(lambda value: True), "a gate needs a reason"),
         (lambda: CHAIN("c", leaves, prices=["x"]), "prices maps names"),
         (lambda: STEP("a", prompt="x", model=ScriptedModel), "ScriptedModel is a class"),

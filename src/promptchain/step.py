@@ -291,8 +291,8 @@ def _texts(stop_sequences: Any) -> tuple[str, ...]:
         texts: tuple[Any, ...] = tuple(stop_sequences)
     except TypeError:
         texts = (None,)
-    if not all(isinstance(text, str) and text for text in texts):
+    if not all(isinstance(text, str) and text.strip() for text in texts):
         raise DefinitionError(
-            f"stop_sequences is a list of texts that are not empty, not {stop_sequences!r}."
+            f"stop_sequences is a list of texts that are more than white space, not {stop_sequences!r}."
         )
     return texts
