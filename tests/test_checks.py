@@ -72,14 +72,6 @@ class Bare:
         return "x"
 
 
-class Sure(Run):
-    """A run whose settings want more confidence than any gate."""
-
-    @property
-    def min_confidence(self) -> float | None:
-        return 0.9
-
-
 async def verdict(gate: Gate[object], value: object) -> Verdict:
     return await gate.judge(value, Run.begin("x"))
 
@@ -526,13 +518,17 @@ async def test_a_confidence_passes_from_the_threshold_on() -> None:
     assert min_confidence().name == "min_confidence"
 
 
-async def test_the_settings_say_the_least_confidence_instead() -> None:
-    sure = Sure.begin("x")
-    assert (await min_confidence(0.5).judge({"confidence": 0.9}, sure)).allowed
-    assert (await min_confidence(0.5).judge({"confidence": 0.8}, sure)).reason == (
-        "'confidence' is 0.8, and must be at least 0.9"
-    )
-    assert (await min_confidence(1).judge({"confidence": 0.95}, sure)).allowed
+async def test_the_settings_say_the_least_confidence_instead(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chain(confidence: float, threshold: float) -> Chain[str, Article]:
+        model = ScriptedModel(Article(title="x", confidence=confidence))
+        write = Step("write", prompt="{input}", output=Article, gates=[min_confidence(threshold)])
+        return Chain("c", write, model=model)
+
+    monkeypatch.setenv("PROMPTCHAIN_MIN_CONFIDENCE", "0.9")
+    with pytest.raises(GateBlockedError) as caught:
+        await chain(0.8, threshold=0.5).run("x")
+    assert caught.value.reason == "'confidence' is 0.8, and must be at least 0.9"
+    assert (await chain(0.95, threshold=1).run("x")).output.confidence == 0.95
 
 
 @pytest.mark.parametrize("value", [85, 1.01, -0.1, math.inf, -math.inf, Decimal("1.5")])
