@@ -449,7 +449,7 @@ async def test_a_judge_that_nobody_gives_a_model_says_so() -> None:
 async def test_the_offline_model_as_judge_lets_pass() -> None:
     judge = JudgeGate("It fails if it fails to pass. If in doubt, fail it.")
     result = await chain_of(judge, model="offline", input_gates=[judge]).run("Will I fail? Fail, or pass?")
-    assert [j.verdict.allowed for j in (*result.judgements, *result.steps["answer"].judgements)] == [True] * 2
+    assert [j.verdict.allowed for j in result.judgements] == [True] * 2
 
 
 async def test_what_the_model_of_a_judge_does_not_take_is_said_before_it_is_asked(

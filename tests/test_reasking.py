@@ -8,7 +8,7 @@ import itertools
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from promptchain import Chain, Gate, Run, ScriptedModel, Step, Verdict, step
 from promptchain.errors import (
@@ -301,7 +301,8 @@ async def test_a_lenient_gate_keeps_its_verdict_and_the_run_goes_on() -> None:
     assert (judgement.verdict, judgement.mode, judgement.step) == (Verdict.block("it is bad"), "lenient", "a")
     assert [e.record for e in seen if isinstance(e, GateJudged)] == [judgement]
     assert [type(e) for e in seen if isinstance(e, TextRetracted | TextCommitted)] == [TextCommitted]
-    assert result.as_dict()["steps"]["a"]["judgements"] == [
+    assert result.judgements == (judgement,)
+    assert result.as_dict()["judgements"] == [
         {
             "step": "a",
             "gate": "it is bad",
@@ -458,3 +459,34 @@ async def test_the_offline_model_answers_the_question_again_and_not_the_feedback
         await Chain("c", asks, model="offline").run("Explain Raft and Paxos.")
     assert "Raft" in caught.value.reply
     assert "words are too many" not in caught.value.reply
+
+
+async def test_what_a_validator_of_the_users_says_is_told_in_its_own_words() -> None:
+    class Even(BaseModel):
+        number: int
+
+        @model_validator(mode="after")
+        def is_even(self) -> Even:
+            if self.number % 2:
+                raise ValueError("the number is odd")
+            return self
+
+    model = ScriptedModel({"number": 3}, {"number": 4})
+    await Chain("c", Step("a", prompt="x", output=Even), model=model).run("x")
+    assert str(model.requests[1].messages[-1]["content"]).startswith(
+        "That reply cannot be used: the model's reply is not a valid Even: the number is odd"
+    )
+
+
+async def test_the_result_has_every_verdict_of_the_run_in_order() -> None:
+    inner = Chain("inner", SHORT, input_gates=[Gate[str](lambda t: True, "asks")])
+    chain = Chain(
+        "c", inner, model=ScriptedModel("one two three four", "one"), input_gates=[Gate[str](bool, "is")]
+    )
+    result = await chain.run("x")
+    assert [(j.step, j.gate, j.verdict.decision) for j in result.judgements] == [
+        ("", "bool", "allow"),
+        ("inner", "asks", "allow"),
+        ("inner/short", "is_short", "retry"),
+        ("inner/short", "is_short", "allow"),
+    ]

@@ -262,7 +262,7 @@ class Chain(Stage[In, Out]):
             run_id=run.id,
             request_id=run.request_id,
             seconds=seconds,
-            judgements=tuple(run.judgements),
+            judgements=tuple(run.execution.judgements),
         )
 
     def _see_models(self, run: Run) -> None:

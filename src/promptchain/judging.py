@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from promptchain.arguments import DEFAULT_GATES_MODE
 from promptchain.errors import GateBlockedError, GateCrashedError
-from promptchain.events import GateJudged
 from promptchain.gates import Gate, Judgement, Mode, Verdict
 from promptchain.run import Run
 
@@ -64,9 +63,7 @@ async def judged(
     for gate in gates:
         verdict = await gate.judge(value, run)
         mode = _mode(gate, run)
-        record = Judgement(step=run.path, gate=gate.name, attempt=run.attempt, verdict=verdict, mode=mode)
-        run.judgements.append(record)
-        run.emit(GateJudged(at=run.seconds, step=run.path, record=record))
+        run.record(Judgement(step=run.path, gate=gate.name, attempt=run.attempt, verdict=verdict, mode=mode))
         if verdict.decision == "retry" and may_ask_again:
             raise AskAgain(verdict.reason, verdict.reason, reply)
         if verdict.decision == "replace":

@@ -146,9 +146,14 @@ class GrowingJSON:
 def _summary(errors: list[Any], reply: str) -> str:
     if errors[0]["type"] == "json_invalid":
         return f"it is not JSON ({errors[0]['msg'].removeprefix('Invalid JSON: ')}); it begins {reply[:60]!r}"
-    told = [f"{'.'.join(map(str, e['loc'])) or 'reply'}: {e['msg']}" for e in errors[:3]]
+    told = [": ".join(filter(None, [".".join(map(str, e["loc"])), _said(e["msg"])])) for e in errors[:3]]
     more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
     return "; ".join(told) + more
+
+
+def _said(message: str) -> str:
+    """What a validator of the user's said, without the kind of its exception."""
+    return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
 def _inexpressible(schema: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:

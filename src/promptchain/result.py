@@ -110,7 +110,6 @@ class StepResult(Generic[Out_co]):
             "cost": in_digits(self.cost),
             "prompt_hash": self.prompt_hash,
             "system_hash": self.system_hash,
-            "judgements": [judgement.as_dict() for judgement in self.judgements],
             "rejected": [reply.as_dict() for reply in self.rejected],
             "steps": {name: step.as_dict() for name, step in self.steps.items()},
         }
@@ -126,7 +125,7 @@ class Result(Generic[Out_co]):
         output: The last step's output.
         steps: What each stage did, by name, in the order in which they ran.
         ledger: Every attempt, the failed ones too.
-        judgements: What the gates decided of the run's input; of what a step made, see its own.
+        judgements: Every verdict of a gate in the run, in order; ``judgement.step`` says of what.
         chain: Name of the chain.
         run_id: Id of the run.
         request_id: The caller's id, or the run's where the caller gave none.

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from promptchain.arguments import NOTHING_SAID, Arguments
 from promptchain.errors import InputError
-from promptchain.events import Event, Reader, TextCommitted
+from promptchain.events import Event, GateJudged, Reader, TextCommitted
 from promptchain.gates import Judgement
 from promptchain.ledger import Ledger
 from promptchain.models import Model
@@ -39,6 +39,7 @@ class Execution:
     began: float
     cancellations: int
     overrides: Overrides | None = None
+    judgements: list[Judgement] = field(default_factory=list[Judgement])
     has_committed: bool = False
 
 
@@ -205,6 +206,12 @@ class Run:
         if name == "previous":
             return self.previous
         return self.scope.results[name].output
+
+    def record(self, judgement: Judgement) -> None:
+        """Keep what a gate has decided, and tell the readers."""
+        self.judgements.append(judgement)
+        self.execution.judgements.append(judgement)
+        self.emit(GateJudged(at=self.seconds, step=self.path, record=judgement))
 
     def commit(self, text: str) -> None:
         """Give away the whole text of the run's answer, unless that was done piece by piece."""

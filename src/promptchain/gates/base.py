@@ -24,7 +24,9 @@ Decision: TypeAlias = Literal["allow", "block", "retry", "replace"]
 """What a gate decides."""
 
 Mode: TypeAlias = Literal["strict", "lenient"]
-"""Whether a value that a gate rejects ends the run, or is used all the same and the verdict kept."""
+"""Whether a value that a gate rejects ends the run, or is used all the same and the verdict kept.
+
+A lenient gate that wants a retry gets it, as often as the step asks again, before the last reply is used."""
 
 OnFail: TypeAlias = Literal["block", "retry"]
 """What ``False`` means: the value is blocked, or the model is asked again with the reason as feedback."""
