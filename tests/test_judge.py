@@ -528,3 +528,9 @@ def test_the_rubric_may_stand_in_a_file(tmp_path: Path) -> None:
 def test_what_is_no_judge_is_refused_when_it_is_built(options: dict[str, Any], told: str) -> None:
     with pytest.raises(DefinitionError, match=told):
         JudgeGate(**{"rubric": RUBRIC, **options})
+
+
+def test_an_input_judge_that_is_named_as_a_stage_is_refused_as_the_ledger_could_not_tell_them_apart() -> None:
+    with pytest.raises(DefinitionError, match=r"are both named 'judge'.*name='door'"):
+        Chain("c", Step("judge", prompt="x"), input_gates=[JudgeGate(RUBRIC)])
+    Chain("c", Step("judge", prompt="x"), input_gates=[JudgeGate(RUBRIC, name="door")])

@@ -17,6 +17,7 @@ from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate
 from promptchain.gates.base import refuse_other_gates
 from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
+from promptchain.judge import JudgeGate
 from promptchain.judging import judged
 from promptchain.ledger import Ledger
 from promptchain.models import Model
@@ -85,6 +86,13 @@ class Chain(Stage[In, Out]):
         self._arguments = Arguments.of(options)
         self._input_gates = refuse_other_gates(options.get("input_gates", ()), "input_gates")
         self._stages: Pipeline[In, Out] = Pipeline(tuple(stages.parts()))
+        names = {stage.name for stage in self._stages.parts()}
+        for gate in self._input_gates:
+            if isinstance(gate, JudgeGate) and gate.name in names:
+                raise DefinitionError(
+                    f"an input gate and a stage of the chain {name!r} are both named {gate.name!r}, by which their "
+                    f"requests go in the ledger: name one of them otherwise, as in JudgeGate(..., name='door')."
+                )
         self._input = InputType(stages.input_type, options.get("max_input_bytes", DEFAULT_MAX_BYTES))
         self.input_type = self._input.form
         self.output_type = self._stages.output_type
