@@ -144,6 +144,7 @@ def test_a_rejection_without_a_reason_is_refused(text: Any) -> None:
     [
         ({"mode": "leniant"}, "'leniant' is no mode. Did you mean 'lenient'?"),
         ({"mode": True}, "True is no mode"),
+        ({"on_fail": None}, "None is no on_fail"),
         ({"on_fail": "retyr"}, "'retyr' is no on_fail. Did you mean 'retry'?"),
     ],
 )

@@ -165,7 +165,8 @@ class Gate(Generic[T_contra]):
             own_name if reason is None else reason
         ):
             raise DefinitionError("a gate needs a reason: what a value that fails did not meet.")
-        _refuse_unknown(mode, Mode, "mode")
+        if mode is not None:
+            _refuse_unknown(mode, Mode, "mode")
         _refuse_unknown(on_fail, OnFail, "on_fail")
         self._predicate = predicate
         self._takes_run = _takes_run(predicate)
@@ -242,7 +243,7 @@ def _is_text(text: Any) -> bool:
 
 
 def _refuse_unknown(word: object, known: Any, option: str) -> None:
-    if word is not None and word not in get_args(known):
+    if word not in get_args(known):
         raise DefinitionError(
             f"{word!r} is no {option}.{nearest(str(word), get_args(known))} Known: {', '.join(get_args(known))}."
         )
