@@ -33,9 +33,12 @@ def test_check_shows_every_step_of_the_built_in_chain(cli: Cli) -> None:
     assert any(
         line.endswith(f"synthesize.md  sha256 {digest[:12]}  {{input}} {{process.content}}") for line in lines
     )
-    assert "    gates       content: the content must not be empty" in lines
-    assert "                confidence: the confidence must be at least 0.5" in lines
-    assert lines.count("    model       claude-haiku-4-5 (of the chain)") == 3
+    assert lines[1:3] == ["profile: none; known: accuracy, balanced, cost", "gates: on (default)"]
+    assert "    gates         content: the content must not be empty (strict, default)" in lines
+    assert any(line.startswith("                  confidence: ") for line in lines)
+    assert lines.count("    model         claude-haiku-4-5 (chain 'answer')") == 3
+    assert lines.count("    max_tokens    2,048 (step)") == 2
+    assert lines.count("    max_reasks    2 (default)") == 3
 
 
 def test_check_gives_the_same_as_json(cli: Cli) -> None:
@@ -47,8 +50,16 @@ def test_check_gives_the_same_as_json(cli: Cli) -> None:
         ("inner/polish", "Step"),
     ]
     draft, _, polish = told["stages"]
-    assert (draft["model"], draft["model_from"], draft["max_tokens"]) == ("claude-haiku-4-5", "chain", 4096)
-    assert (polish["model"], polish["model_from"], polish["max_tokens"]) == ("claude-sonet-4-5", "step", 50)
+    assert draft["configuration"] == {
+        "model": {"value": "claude-haiku-4-5", "from": "chain 'nested'"},
+        "max_tokens": {"value": 4096, "from": "default"},
+        "max_reasks": {"value": 2, "from": "default"},
+    }
+    assert polish["configuration"] == {
+        "model": {"value": "claude-sonet-4-5", "from": "step"},
+        "max_tokens": {"value": 50, "from": "step"},
+        "max_reasks": {"value": 2, "from": "default"},
+    }
     assert draft["prompt"] == {
         "file": None,
         "sha256": hashlib.sha256(b"{input}").hexdigest(),

@@ -1,59 +1,96 @@
-"""``promptchain check``: see that a chain is right, and say what it is. Nothing is sent."""
+"""``promptchain check``: see that a chain is right, and say what it is and why. Nothing is sent."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from promptchain.arguments import DEFAULT_MAX_TOKENS
 from promptchain.chain import Chain
+from promptchain.cli import settings as cli_settings
 from promptchain.cli.exits import DONE, code_of
 from promptchain.cli.outline import Place, outline
 from promptchain.cli.terminal import Terminal
-from promptchain.errors import PromptChainError
+from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.fields import shown
+from promptchain.fitness import refuse_unfit
+from promptchain.functions import FunctionStage
+from promptchain.gates import Gate
 from promptchain.loading import load_chain
 from promptchain.models.anthropic import AnthropicModel
 from promptchain.models.catalog import KNOWN_MODELS, KNOWN_ON
+from promptchain.settings import Overrides
 from promptchain.spelling import nearest
 from promptchain.step import Step
 from promptchain.templates import Template
 
 __all__ = ["configure"]
 
+_OF_STEPS: Final = (
+    "model",
+    "max_tokens",
+    "effort",
+    "thinking",
+    "temperature",
+    "top_p",
+    "service_tier",
+    "max_reasks",
+    "timeout",
+    "prices",
+)
+_WIDTH: Final = 12
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.description = (
-        "Import a chain, which checks its prompts and types, and show what it is. Nothing is sent."
+        "Import a chain, which checks its prompts and types, and show what it is, with the settings that hold "
+        "for it and where each comes from. Nothing is sent."
     )
     parser.add_argument("chain", metavar="CHAIN", help="module:attribute, or path/to/file.py:attribute")
+    cli_settings.configure(parser)
     parser.add_argument("--json", action="store_true", help="the same as one JSON document")
     parser.set_defaults(command=_check, parser=parser)
 
 
 def _check(arguments: argparse.Namespace, terminal: Terminal) -> int:
     try:
+        settings = cli_settings.read_settings(arguments)
         chain = load_chain(arguments.chain)
+        overrides = settings.overrides(chain.profiles)
     except PromptChainError as error:
         terminal.note(f"error: {error}")
         if arguments.json:
-            told = {"type": type(error).__name__, "message": error.message, "step": error.step}
-            terminal.write_json({"ok": False, "error": told})
+            terminal.write_json({"ok": False, "error": _told(error)})
         return code_of(error)
-    places = outline(chain)
-    warnings = tuple(dict.fromkeys(_warnings(places)))
+    root, *places = outline(chain, overrides)
+    found = [*_warnings(places), *cli_settings.unmatched(settings, places)]
+    warnings = tuple(dict.fromkeys(found))
     for warning in warnings:
         terminal.note(f"warning: {warning}")
+    errors = _misfits(places)
+    for misfit in errors:
+        terminal.note(f"error: {misfit}")
     if arguments.json:
         stages = [_described(place) for place in places]
-        terminal.write_json({"ok": True, **_head(chain), "stages": stages, "warnings": warnings})
+        told = [_told(misfit) for misfit in errors]
+        head = {**_head(chain), **_around(root, overrides)}
+        terminal.write_json(
+            {"ok": not errors, **head, "stages": stages, "warnings": warnings, "errors": told}
+        )
     else:
-        lines = [_title(chain), *(line for place in places for line in _lines(place)), "ok"]
-        terminal.write("\n".join(lines) + "\n")
-    return DONE
+        lines = [
+            _title(chain),
+            *_about(root, overrides),
+            *(line for place in places for line in _lines(place)),
+        ]
+        terminal.write("\n".join([*lines, *(["ok"] if not errors else [])]) + "\n")
+    return code_of(errors[0]) if errors else DONE
+
+
+def _told(error: PromptChainError) -> Mapping[str, Any]:
+    return {"type": type(error).__name__, "message": error.message, "step": error.step}
 
 
 def _head(chain: Chain[Any, Any]) -> Mapping[str, Any]:
@@ -65,6 +102,19 @@ def _head(chain: Chain[Any, Any]) -> Mapping[str, Any]:
     }
 
 
+def _around(root: Place, overrides: Overrides) -> Mapping[str, Any]:
+    """What holds for the chain as a whole."""
+    settings = overrides.settings
+    profile, gates, least = settings.profile, settings.gates, settings.min_confidence
+    return {
+        "profile": profile and {"value": profile.value, "from": profile.origin, "of": overrides.profile_of},
+        "profiles": overrides.known_profiles,
+        "gates": {"value": overrides.gates_are_on, "from": gates.origin if gates else "default"},
+        "min_confidence": least and {"value": least.value, "from": least.origin},
+        "input_gates": _gates(root),
+    }
+
+
 def _described(place: Place) -> Mapping[str, Any]:
     stage = place.stage
     described: dict[str, Any] = {
@@ -72,23 +122,49 @@ def _described(place: Place) -> Mapping[str, Any]:
         "kind": type(stage).__name__,
         "input": shown(stage.input_type),
         "output": shown(stage.output_type),
+        "configuration": _configuration(place),
     }
     if isinstance(stage, Step):
         described |= {
-            "model": place.model.name if place.model else None,
-            "model_from": _origin(place),
-            "max_tokens": place.arguments.max_tokens or DEFAULT_MAX_TOKENS,
             "prompt": _template(stage.prompt),
             "system": _template(stage.system) if stage.system else None,
-            "gates": [{"name": gate.name, "reason": gate.reason} for gate in stage.gates],
         }
-    return described
+    return described | {("input_gates" if isinstance(stage, Chain) else "gates"): _gates(place)}
 
 
-def _origin(place: Place) -> str | None:
-    if place.model is None:
-        return None
-    return "step" if isinstance(place.stage, Step) and place.stage.arguments.model is not None else "chain"
+def _configuration(place: Place) -> Mapping[str, Any]:
+    """Each field that has a value, with where that comes from."""
+    held: Sequence[str] = ()
+    if isinstance(place.stage, Step):
+        held = _OF_STEPS
+    elif isinstance(place.stage, FunctionStage):
+        held = ("timeout",)
+    origins = place.effective.origins
+    return {
+        name: {"value": _plain(name, getattr(place.effective.arguments, name)), "from": origins[name]}
+        for name in held
+        if name in origins
+    }
+
+
+def _plain(field: str, value: Any) -> Any:
+    if field == "model":
+        return value.name
+    return sorted(value) if field == "prices" else value
+
+
+def _gates(place: Place) -> Sequence[Mapping[str, Any]]:
+    return [
+        {"name": gate.name, "reason": gate.reason, "mode": mode, "mode_from": origin}
+        for gate in place.gates
+        for mode, origin in [_mode(gate, place)]
+    ]
+
+
+def _mode(gate: Gate[Any], place: Place) -> tuple[str | None, str]:
+    if gate.mode is not None:
+        return gate.mode, "gate"
+    return place.effective.arguments.gates_mode, place.effective.origins["gates_mode"]
 
 
 def _template(template: Template) -> Mapping[str, Any]:
@@ -112,21 +188,46 @@ def _title(chain: Chain[Any, Any]) -> str:
     return f"{chain.name}: {head['input']} -> {head['output']}{limit}"
 
 
+def _about(root: Place, overrides: Overrides) -> Iterator[str]:
+    told = _around(root, overrides)
+    profile, gates, least = told["profile"], told["gates"], told["min_confidence"]
+    chosen = f"{profile['value']}, {profile['of']} ({profile['from']})" if profile else "none"
+    yield f"profile: {chosen}; known: {', '.join(told['profiles'])}"
+    yield f"gates: {'on' if gates['value'] else 'off'} ({gates['from']})"
+    if least:
+        yield f"least confidence: {least['value']} ({least['from']})"
+    for gate in told["input_gates"]:
+        yield f"input gate: {_judging(gate)}"
+
+
 def _lines(place: Place) -> Iterator[str]:
     told = _described(place)
     indent = "  " * (1 + place.path.count("/"))
     yield f"{indent}{told['path']}: {told['kind']}, {told['input']} -> {told['output']}"
-    if not isinstance(place.stage, Step):
-        return
-    model = f"{told['model']} (of the {told['model_from']})" if told["model"] else "none is named"
-    yield f"{indent}  model       {model}"
-    yield f"{indent}  max_tokens  {told['max_tokens']:,}"
-    for role in ("prompt", "system"):
-        if told[role]:
-            yield f"{indent}  {role:<10}  {_written(told[role])}"
-    for number, gate in enumerate(told["gates"]):
-        reason = f"{gate['name']}: {gate['reason']}" if gate["name"] != gate["reason"] else gate["reason"]
-        yield f"{indent}  {'' if number else 'gates':<10}  {reason}"
+    rows: list[tuple[str, str]] = []
+    if place.lacks_model:
+        rows.append(("model", "none is named"))
+    for name, held in told["configuration"].items():
+        rows.append((name, f"{_written_value(name, held['value'])} ({held['from']})"))
+    rows += [(role, _written(told[role])) for role in ("prompt", "system") if told.get(role)]
+    for role in ("gates", "input_gates"):
+        for number, gate in enumerate(told.get(role, ())):
+            rows.append(("" if number else role.replace("_", " "), _judging(gate)))
+    for name, text in rows:
+        yield f"{indent}  {name:<{_WIDTH}}  {text}"
+
+
+def _judging(gate: Mapping[str, Any]) -> str:
+    reason = f"{gate['name']}: {gate['reason']}" if gate["name"] != gate["reason"] else gate["reason"]
+    return f"{reason} ({gate['mode']}, {gate['mode_from']})"
+
+
+def _written_value(field: str, value: Any) -> str:
+    if field == "timeout":
+        return f"{value:g} s"
+    if field == "prices":
+        return f"of {', '.join(value)}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _written(template: Mapping[str, Any]) -> str:
@@ -137,7 +238,7 @@ def _written(template: Mapping[str, Any]) -> str:
 def _warnings(places: Sequence[Place]) -> Iterator[str]:
     for place in places:
         model = place.model
-        if isinstance(place.stage, Step) and model is None:
+        if place.lacks_model:
             yield (
                 f"step {place.path!r}: no model is named, neither by the step nor by its chain: "
                 "give one, or run it with --model."
@@ -152,3 +253,15 @@ def _warnings(places: Sequence[Place]) -> Iterator[str]:
                 f"step {place.path!r}: {model.name!r} is not among the models known on {KNOWN_ON}."
                 f"{nearest(model.name, KNOWN_MODELS)}"
             )
+
+
+def _misfits(places: Sequence[Place]) -> Sequence[DefinitionError]:
+    """What the steps' models surely do not take."""
+    found: list[DefinitionError] = []
+    for place in places:
+        if place.model is not None:
+            try:
+                refuse_unfit(place.effective.arguments, place.model)
+            except DefinitionError as error:
+                found.append(error.locate(step=place.path))
+    return found

@@ -38,8 +38,8 @@ _PROFILE: Final = f"{PREFIX}PROFILE"
 _GATES: Final = f"{PREFIX}GATES"
 _GATES_MODE: Final = f"{PREFIX}GATES_MODE"
 _MIN_CONFIDENCE: Final = f"{PREFIX}MIN_CONFIDENCE"
-_NO_SETTING: Final = f"{PREFIX}FORBID_REAL_CALLS"
-"""Read by the models themselves."""
+FORBID_REAL_CALLS: Final = f"{PREFIX}FORBID_REAL_CALLS"
+"""No setting: the models themselves read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,27 @@ class Settings:
             ConfigurationError: The file cannot be read, or a value is not of its kind or out of range. The
                 message names the variable, and the line of the file.
         """
-        found = {variable.name: variable for variable in in_process(environment)}
-        if not found and env_file is None:
-            return NO_SETTINGS
+        found = in_process(environment)
         if env_file is not None:
             path = Path(env_file)
-            found = {variable.name: variable for variable in in_file(path, read_env_file(path))} | found
-        saying = tuple(each for each in found.values() if each.text and each.name != _NO_SETTING)
+            in_it = in_file(path, read_env_file(path))
+            for variable in in_it:
+                if variable.name == FORBID_REAL_CALLS and variable.name not in os.environ:
+                    raise ConfigurationError(
+                        f"{variable.origin} forbids nothing: set it in the environment of the process."
+                    )
+            found = [*in_it, *found]
+        return cls.of(found) if found else NO_SETTINGS
+
+    @classmethod
+    def of(cls, variables: Sequence[Variable]) -> Settings:
+        """What ``variables`` say. Of several of one name the last counts.
+
+        Raises:
+            ConfigurationError: A value is not of its kind or out of range.
+        """
+        last = {variable.name: variable for variable in variables}
+        saying = tuple(each for each in last.values() if each.text and each.name != FORBID_REAL_CALLS)
         return _parsed(saying) if saying else NO_SETTINGS
 
     def choosing(self, profile: str, origin: str) -> Settings:
@@ -119,7 +133,7 @@ class Settings:
         Args:
             stages: Path of each stage of the chain, with the fields that can be said of it.
         """
-        known = {_PROFILE, _GATES, _GATES_MODE, _MIN_CONFIDENCE, _NO_SETTING}
+        known = {_PROFILE, _GATES, _GATES_MODE, _MIN_CONFIDENCE, FORBID_REAL_CALLS}
         known |= {PREFIX + name.upper() for name in FIELDS}
         for path, fields in stages:
             known |= {stem_of(key) + name.upper() for key in _keys(path) for name in fields}
@@ -139,6 +153,7 @@ class Overrides:
     Attributes:
         settings: The settings.
         profile: Name of the profile in force, or ``None``.
+        profile_of: Whether that is ``"the chain's own"`` or ``"built-in"``.
         known_profiles: Names of the profiles that could be.
     """
 
@@ -146,7 +161,7 @@ class Overrides:
         self.settings = settings
         self.profile = settings.profile.value if settings.profile else None
         self.known_profiles: Sequence[str] = tuple(sorted({**BUILT_IN_PROFILES, **profiles}))
-        self.is_own_profile = self.profile in profiles
+        self.profile_of = "the chain's own" if self.profile in profiles else "built-in"
         self._profile = None
         if settings.profile is not None:
             name = settings.profile.value

@@ -1,0 +1,57 @@
+"""The settings of a command: its options, the environment of the process, and an ``.env`` file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from promptchain.cli.outline import Place
+from promptchain.settings import Settings
+from promptchain.settings.base import FORBID_REAL_CALLS
+from promptchain.settings.env_file import read_env_file
+from promptchain.settings.variables import in_file, in_process
+
+__all__ = ["configure", "read_settings", "unmatched"]
+
+_HERE: Final = Path(".env")
+_OF_THE_SDK: Final = "ANTHROPIC_"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Say what the options are."""
+    parser.add_argument("--profile", metavar="NAME", help="the profile, instead of PROMPTCHAIN_PROFILE")
+    parser.add_argument(
+        "--env-file",
+        metavar="PATH",
+        help="read PROMPTCHAIN_ and ANTHROPIC_ variables from this file, where the environment does not have "
+        "them; left out, PROMPTCHAIN_ variables from the file .env of the working directory, if there is one",
+    )
+
+
+def read_settings(arguments: argparse.Namespace) -> Settings:
+    """The settings. What a file says of the surroundings themselves becomes the environment of the process.
+
+    Raises:
+        ConfigurationError: The file cannot be read, or a value is not of its kind or out of range.
+    """
+    named: str | None = arguments.env_file
+    path = _HERE if named is None else Path(named)
+    found = list(in_process(None))
+    if named is not None or path.is_file():
+        lines = read_env_file(path)
+        for name, line in lines.items():
+            # A directory that somebody else made must bring neither an address nor a key; a file that is named may.
+            if name == FORBID_REAL_CALLS or (named is not None and name.startswith(_OF_THE_SDK)):
+                os.environ.setdefault(name, line.value)
+        found = [*in_file(path, lines), *found]
+    settings = Settings.of(found)
+    return settings if arguments.profile is None else settings.choosing(arguments.profile, "--profile")
+
+
+def unmatched(settings: Settings, places: Sequence[Place]) -> Iterator[str]:
+    """A warning for each variable that says nothing of the chain."""
+    for origin, hint in settings.unmatched((place.path, place.fields) for place in places).items():
+        yield f"{origin} says nothing of this chain.{hint}"
