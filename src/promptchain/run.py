@@ -19,7 +19,6 @@ from promptchain.ledger import Ledger
 from promptchain.models import Model
 from promptchain.result import Rejected, StepResult
 from promptchain.settings import Layer, Overrides, Profile, Settings
-from promptchain.settings.base import NO_SETTINGS
 
 __all__ = ["Run"]
 
@@ -259,7 +258,7 @@ def _overrides(settings: Settings | None, profiles: Mapping[str, Profile]) -> Ov
         settings = Settings.read()
     elif not isinstance(settings, Settings):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"settings are what Settings.read() gives, not {settings!r}.")
-    return None if settings is NO_SETTINGS else settings.overrides(profiles)
+    return None if settings.says_nothing else settings.overrides(profiles)
 
 
 def _cancellations() -> int:

@@ -35,7 +35,7 @@ def test_check_shows_every_step_of_the_built_in_chain(cli: Cli) -> None:
     )
     assert lines[1:3] == ["profile: none; known: accuracy, balanced, cost", "gates: on (default)"]
     assert "    gates         content: the content must not be empty (strict, default)" in lines
-    assert any(line.startswith("                  confidence: ") for line in lines)
+    assert any(line.startswith("                  min_confidence: ") for line in lines)
     assert lines.count("    model         claude-haiku-4-5 (chain 'answer')") == 3
     assert lines.count("    max_tokens    2,048 (step)") == 2
     assert lines.count("    max_reasks    2 (default)") == 3

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from pydantic import BaseModel, Field
 
 from promptchain.chain import Chain
-from promptchain.gates import Gate
+from promptchain.gates import Gate, min_confidence
 from promptchain.step import Step
 
 __all__ = ["Analysis", "Draft", "answer"]
@@ -41,10 +41,6 @@ def _content_is_there(draft: Draft) -> bool:
     return bool(draft.content.strip())
 
 
-def _is_confident(draft: Draft) -> bool:
-    return draft.confidence >= MIN_CONFIDENCE
-
-
 analyze = Step(
     "analyze",
     prompt=_PROMPTS / "analyze.md",
@@ -60,7 +56,7 @@ process = Step(
     output=Draft,
     gates=[
         Gate(_content_is_there, "the content must not be empty", name="content"),
-        Gate(_is_confident, f"the confidence must be at least {MIN_CONFIDENCE}", name="confidence"),
+        min_confidence(MIN_CONFIDENCE),
     ],
     max_tokens=4_096,
 )

@@ -110,6 +110,11 @@ class Settings:
         saying = tuple(each for each in last.values() if each.text and each.name != FORBID_REAL_CALLS)
         return _parsed(saying) if saying else NO_SETTINGS
 
+    @property
+    def says_nothing(self) -> bool:
+        """Whether all is as the code says."""
+        return not self.variables and self.profile is None
+
     def choosing(self, profile: str, origin: str) -> Settings:
         """These settings with another profile in force.
 
