@@ -34,6 +34,9 @@ __all__ = ["AnthropicModel"]
 
 _DRAIN_SECONDS = 0.05
 
+# They say that they keep a connection open, and close it behind a reply, under the next request.
+_CLOSING_SERVERS = frozenset({"llama.cpp"})
+
 # Later versions of the API refuse sampling parameters, and the SDK's methods do not have them.
 _SAMPLING_VERSION = "2023-06-01"
 
@@ -83,6 +86,8 @@ class AnthropicModel:
         self._api_key = api_key
         self._base_url = base_url
         self._timeout = timeout
+        # Whether a server closes its connections, by its address.
+        self._closing: dict[str, bool] = {}
 
     @property
     def name(self) -> str:
@@ -125,12 +130,17 @@ class AnthropicModel:
                 refuse_unusable(client, request.request_id)
                 refuse_real_call(client.base_url.host)
                 arguments = fitted(self._arguments(request), platform)
+                address = str(client.base_url)
+                # Who answers is known by its first reply, and over plain HTTP it may be a server of one's own.
+                if self._closing.get(address, self._given is None and address.startswith("http:")):
+                    arguments["extra_headers"] = {**arguments.get("extra_headers", {}), "connection": "close"}
                 yield RequestReady()
                 # Through Any: the overloads of the SDK cannot be called with a dictionary of arguments.
                 ask: Any = client.messages.with_streaming_response.create
                 async with one_pass(this):
                     response = await stack.enter_async_context(ask(**arguments))
                 headers = response.headers
+                self._closing[address] = headers.get("server") in _CLOSING_SERVERS
                 decoder = ReplyDecoder(request_id_of(headers), headers.get("content-type", ""))
                 chunks = _body(response.http_response)
                 async for chunk in chunks:
