@@ -102,6 +102,7 @@ def test_check_gives_all_of_it_as_json(cli: Cli) -> None:
             "reason": "something must be asked",
             "mode": "strict",
             "mode_from": "default",
+            "model": None,
         }
     ]
     draft, shorten, inner, polish = told["stages"]

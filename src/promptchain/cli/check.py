@@ -155,9 +155,16 @@ def _plain(field: str, value: Any) -> Any:
 
 def _gates(place: Place) -> Sequence[Mapping[str, Any]]:
     return [
-        {"name": gate.name, "reason": gate.reason, "mode": mode, "mode_from": origin}
+        {
+            "name": gate.name,
+            "reason": gate.reason,
+            "mode": mode,
+            "mode_from": origin,
+            "model": judge.name if judge else None,
+        }
         for gate in place.gates
         for mode, origin in [_mode(gate, place)]
+        for judge in [place.judge_of(gate)]
     ]
 
 
@@ -219,7 +226,8 @@ def _lines(place: Place) -> Iterator[str]:
 
 def _judging(gate: Mapping[str, Any]) -> str:
     reason = f"{gate['name']}: {gate['reason']}" if gate["name"] != gate["reason"] else gate["reason"]
-    return f"{reason} ({gate['mode']}, {gate['mode_from']})"
+    asks = f", asks {gate['model']}" if gate["model"] else ""
+    return f"{reason} ({gate['mode']}, {gate['mode_from']}{asks})"
 
 
 def _written_value(field: str, value: Any) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from promptchain.chain import Chain
 from promptchain.functions import FunctionStage
 from promptchain.gates import Gate
+from promptchain.judge import JudgeGate
 from promptchain.models import Model
 from promptchain.models.anthropic import AnthropicModel
-from promptchain.settings import Effective, Layer, Overrides
+from promptchain.settings import Effective, Overrides
 from promptchain.settings.layers import FIELDS
 from promptchain.stage import Stage
 from promptchain.step import Step
@@ -39,6 +40,20 @@ class Place:
         return self.effective.arguments.model if isinstance(self.stage, Step) else None
 
     @property
+    def asked(self) -> Mapping[str, Model]:
+        """Who is asked here, by the path that is in the ledger: its own model, and those of judges."""
+        asked = {self.path: self.model} if self.model is not None else {}
+        for gate in self.gates:
+            model = self.judge_of(gate)
+            if model is not None:
+                asked[f"{self.path}/{gate.name}".removeprefix("/")] = model
+        return asked
+
+    def judge_of(self, gate: Gate[Any]) -> Model | None:
+        """The model that ``gate`` asks, if it asks one and one is named."""
+        return gate.arguments.model or self.effective.arguments.model if isinstance(gate, JudgeGate) else None
+
+    @property
     def lacks_model(self) -> bool:
         """Whether it asks a model and none is named."""
         return isinstance(self.stage, Step) and self.model is None
@@ -60,24 +75,13 @@ class Place:
 
 def outline(chain: Chain[Any, Any], overrides: Overrides) -> Sequence[Place]:
     """``chain``, then every stage of it in the order in which they run; a chain stands before its own stages."""
-    return tuple(_walk(chain, overrides, (), ""))
-
-
-def _walk(chain: Chain[Any, Any], overrides: Overrides, outer: Sequence[Layer], path: str) -> Iterator[Place]:
-    said = (Layer(f"chain {chain.name!r}", chain.arguments), *outer)
-    yield Place(path, chain, overrides.effective(path, said))
-    for stage in chain.stages:
-        inner = f"{path}/{stage.name}" if path else stage.name
-        if isinstance(stage, Chain):
-            yield from _walk(stage, overrides, said, inner)  # pyright: ignore[reportUnknownArgumentType]
-            continue
-        own = stage.arguments if isinstance(stage, Step | FunctionStage) else None
-        layers = said if own is None else (Layer("step", own), *said)
-        yield Place(inner, stage, overrides.effective(inner, layers))
+    (around, *_) = chain.places()
+    places = [("", chain, around.said), *((place.path, place.stage, place.said) for place in chain.outline)]
+    return [Place(path, stage, overrides.effective(path, said)) for path, stage, said in places]
 
 
 def needs_credential(places: Sequence[Place]) -> Sequence[str]:
     """Names of the models that ask the real API with the environment's credential."""
-    models = [place.model for place in places]
+    models = [model for place in places for model in place.asked.values()]
     names = [m.name for m in models if isinstance(m, AnthropicModel) and m.uses_environment]
     return tuple(dict.fromkeys(names))

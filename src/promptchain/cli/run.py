@@ -101,7 +101,7 @@ class _Command:
         places = outline(chain, self._settings.overrides(chain.profiles))
         for warning in cli_settings.unmatched(self._settings, places):
             self._terminal.note(f"warning: {warning}")
-        self._named = {place.path: place.model.name for place in places if place.model is not None}
+        self._named = {path: model.name for place in places for path, model in place.asked.items()}
         asked = needs_credential(places)
         lacking = any(place.lacks_model for place in places)
         if self._model is None and asked and not lacking and not credentials_found():
