@@ -23,8 +23,11 @@ from anthropic import (
     AsyncAnthropicFoundry,
     AsyncAnthropicGoogleCloud,
     AsyncAnthropicVertex,
+    DefaultAioHttpClient,
 )
 from botocore.eventstream import EventStreamBuffer
+from google.auth.credentials import Credentials
+from google.auth.exceptions import TransportError
 from pydantic import BaseModel
 
 from promptchain import AnthropicModel, Chain, Step
@@ -35,6 +38,7 @@ from promptchain.errors import (
     MalformedReplyError,
     MissingExtraError,
     MissingKeyError,
+    ModelConnectionError,
     ModelNotFoundError,
     ModelStatusError,
     PermissionDeniedError,
@@ -152,6 +156,15 @@ PLATFORMS: dict[str, tuple[Maker, str]] = {
         lambda url: AsyncAnthropicBedrock(base_url=url, aws_region="eu-central-1", api_key="bedrock-key"),
         "us.anthropic.claude-haiku-4-5-20251001-v1:0",
     ),
+    "bedrock on aiohttp": (
+        lambda url: AsyncAnthropicBedrock(
+            base_url=url,
+            aws_region="eu-central-1",
+            api_key="bedrock-key",
+            http_client=DefaultAioHttpClient(),
+        ),
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+    ),
     "mantle": (
         lambda url: AsyncAnthropicBedrockMantle(base_url=f"{url}/anthropic", **AWS),
         "anthropic.claude-haiku-4-5",
@@ -252,7 +265,7 @@ async def test_requests_are_signed_as_the_platform_wants_it(
             assert said.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
             assert "eu-central-1" in said
             assert "x-request-id" in said
-        case "bedrock with a key":
+        case "bedrock with a key" | "bedrock on aiohttp":
             assert said == "Bearer bedrock-key"
         case "foundry":
             assert seen.headers["x-api-key"] == "foundry-key"
@@ -425,6 +438,20 @@ async def test_a_damaged_stream_of_bedrock_is_no_reply(
     cloud.instead_of_the_end = chunk_frame(b'{"type":"ping"}').replace(b"abcdefgh", b"abcdefgX")
     with pytest.raises(MalformedReplyError, match="wrong checksum"):
         await complete(bedrock, question())
+
+
+async def test_credentials_that_could_not_be_fetched_are_a_broken_connection(cloud: Cloud) -> None:
+    class Unreachable(Credentials):
+        def refresh(self, request: object) -> None:
+            raise TransportError("the metadata server did not answer")
+
+    async with AsyncAnthropicVertex(
+        base_url=cloud.url, region="global", project_id="shop", credentials=Unreachable()
+    ) as client:
+        with pytest.raises(ModelConnectionError, match="the metadata server did not answer") as caught:
+            await complete(AnthropicModel("claude-haiku-4-5", client=client), question())
+    assert not caught.value.billable
+    assert cloud.seen == []
 
 
 async def test_without_credentials_it_says_where_they_come_from(

@@ -58,6 +58,11 @@ _ADVICE: dict[type[ModelStatusError], str] = {
     PermissionDeniedError: "the key may not use this model or feature",
 }
 
+_SIGNERS = {"boto3", "botocore", "google"}
+
+# What these raise where they did not reach who hands out credentials, which passes.
+_UNREACHED = {"ConnectTimeoutError", "EndpointConnectionError", "ReadTimeoutError", "TransportError"}
+
 
 def translated(
     error: Exception, *, model: str, replying: bool, platform: Platform | None = None
@@ -116,9 +121,13 @@ def _unsigned(error: Exception, platform: Platform) -> PromptChainError | None:
     """What to say where a platform's client could not sign the request, so that it never left."""
     origin = type(error).__module__.partition(".")[0]
     match error:
-        case ImportError():
+        case ImportError() if platform.extra:
             return MissingExtraError(f"{error}: pip install 'anthropic[{platform.extra}]'")
-        case Exception() if origin in {"boto3", "botocore", "google"}:
+        case Exception() if origin in _SIGNERS and type(error).__name__ in _UNREACHED:
+            return ModelConnectionError(
+                f"the credentials for {platform.name} cannot be fetched: {error}", billable=False
+            )
+        case Exception() if origin in _SIGNERS:
             return MissingKeyError(
                 f"the credentials for {platform.name} cannot be loaded: {error} ({platform.credentials})"
             )
