@@ -97,7 +97,7 @@ class Progress:
                 self._preview.add(self._terminal.legible(text))
             case TextRetracted(attempt=attempt, reason=reason):
                 self._unsettled.pop(path, None)
-                self._preview = None
+                self._forget(path)
                 self._tell(f"{path}: attempt {attempt} retracted: {reason}")
             case TextCommitted():
                 self._settle(path)
@@ -181,8 +181,7 @@ class Progress:
         self._say(fitted(_one_line(self._terminal.legible(text)), columns - 1), _YELLOW)
 
     def _leave(self, path: str, how: str, seconds: float, color: str) -> None:
-        if self._preview is not None and self._preview.step == path:
-            self._preview = None
+        self._forget(path)
         activity = self._running.pop(path, None)
         if activity is None or activity.has_steps:
             return
@@ -195,6 +194,10 @@ class Progress:
             if not self._ended:
                 self._clear()
                 self._terminal.note(text, color=color if self._colors else None)
+
+    def _forget(self, path: str) -> None:
+        if self._preview is not None and self._preview.step == path:
+            self._preview = None
 
     def _withdraw(self) -> None:
         if self._preview is not None:
