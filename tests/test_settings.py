@@ -27,6 +27,7 @@ from promptchain.errors import (
     StepTimeoutError,
 )
 from promptchain.models.offline import OfflineModel
+from promptchain.models.schema_in_prompt import SchemaInPrompt
 from promptchain.settings import Profile, Settings
 from promptchain.testing import MessagesAPI
 
@@ -186,13 +187,12 @@ async def test_a_name_is_asked_for_where_the_model_that_it_replaces_is(
 ) -> None:
     with MessagesAPI(keys=["own-key"]) as api:
         own = AnthropicModel("claude-haiku-4-5", base_url=api.url, api_key="own-key")
-        chain = Chain("c", Step("a", prompt="{input}"), model=own)
-        for settings in (say(PROFILE="balanced"), say(A_MODEL="claude-opus-5")):
-            await chain.run("Say hello.", settings=settings)
-        assert [(r.model, r.status) for r in api.bill] == [
-            ("claude-sonnet-5-5", 200),
-            ("claude-opus-5", 200),
-        ]
+        for model in (own, SchemaInPrompt(own)):
+            chain = Chain("c", Step("a", prompt="{input}"), model=model)
+            for settings in (say(PROFILE="balanced"), say(A_MODEL="claude-opus-5")):
+                await chain.run("Say hello.", settings=settings)
+        asked = [("claude-sonnet-5-5", 200), ("claude-opus-5", 200)]
+        assert [(r.model, r.status) for r in api.bill] == asked * 2
     assert len(messages_api.bill) == 0
     assert own.name == "claude-haiku-4-5"
 
@@ -208,9 +208,10 @@ async def test_a_model_that_is_no_claude_model_is_replaced_and_a_model_of_a_prof
     messages_api: MessagesAPI,
 ) -> None:
     replaced, own = ScriptedModel("never"), ScriptedModel("mine", name="own")
-    chain = Chain("c", Step("a", prompt="{input}"), model=replaced, profiles={"own": Profile(model=own)})
-    await chain.run("Say hello.", settings=say(MODEL="claude-haiku-4-5", PROFILE="cost"))
-    assert [r.model for r in messages_api.bill] == ["claude-haiku-5-5"]
+    for model in (replaced, SchemaInPrompt(replaced)):
+        chain = Chain("c", Step("a", prompt="{input}"), model=model, profiles={"own": Profile(model=own)})
+        await chain.run("Say hello.", settings=say(MODEL="claude-haiku-4-5", PROFILE="cost"))
+    assert [r.model for r in messages_api.bill] == ["claude-haiku-5-5"] * 2
     assert (await chain.run("Say hello.", settings=say(PROFILE="own"))).output == "mine"
     assert replaced.requests == []
 

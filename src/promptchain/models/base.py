@@ -21,9 +21,9 @@ from promptchain.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
-__all__ = ["Model", "complete", "forbid_real_calls", "refuse_real_call"]
+__all__ = ["Model", "complete", "forbid_real_calls", "refuse_real_call", "renamed"]
 
 
 @runtime_checkable
@@ -86,6 +86,15 @@ async def complete(model: Model, request: ModelRequest) -> Reply:
                 case _:
                     pass
     raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a complete reply")
+
+
+def renamed(model: Model, name: str) -> Model | None:
+    """The model ``name`` where ``model`` is, with its client, its key and its address.
+
+    A model that can be asked so has a method ``renamed(name)``; of any other this is ``None``.
+    """
+    rename: Callable[[str], Model | None] | None = getattr(model, "renamed", None)
+    return rename(name) if rename is not None else None
 
 
 _forbidden: ContextVar[bool] = ContextVar("promptchain_real_calls_forbidden", default=False)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pydantic_core
 
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, TextDelta
-from promptchain.models.base import Model
+from promptchain.models.base import Model, renamed
 
 __all__ = ["JsonReader", "SchemaInPrompt"]
 
@@ -60,6 +60,11 @@ class SchemaInPrompt:
     def announces_requests(self) -> bool:
         """Whether the model that is asked says when a request leaves."""
         return bool(getattr(self._model, "announces_requests", False))
+
+    def renamed(self, name: str) -> SchemaInPrompt | None:
+        """The same around the model ``name`` where the one that is asked is; ``None`` if that cannot be renamed."""
+        other = renamed(self._model, name)
+        return None if other is None else SchemaInPrompt(other)
 
     def __repr__(self) -> str:
         return f"SchemaInPrompt({self._model!r})"

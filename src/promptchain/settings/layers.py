@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from promptchain.arguments import DEFAULT_GATES_MODE, DEFAULT_MAX_REASKS, DEFAULT_MAX_TOKENS, Arguments
 from promptchain.models import AnthropicModel, Model
+from promptchain.models.base import renamed
 
 __all__ = ["BUILT_IN", "FIELDS", "Effective", "Layer", "resolved"]
 
@@ -88,6 +89,6 @@ def _asked(layers: Iterable[Layer]) -> Model | None:
         return named
     for layer in others:
         if not layer.names_model:
-            model = layer.said.model
-            return model.renamed(named.name) if isinstance(model, AnthropicModel) else named
+            replaced = layer.said.model
+            return (renamed(replaced, named.name) if replaced is not None else None) or named
     return named
