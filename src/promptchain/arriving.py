@@ -61,6 +61,8 @@ class ArrivingReply:
                         self.request_id = event.request_id
                     case ReplyFinished():
                         self.text = "".join(pieces)
+                        if self._growing is not None and self._growing.finish():
+                            self._show_value(self._growing.value)
                         refuse_stop(event, self.text, request)
                         return
         raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a stop reason.")
@@ -93,8 +95,11 @@ class ArrivingReply:
             )
         )
         if self._growing is not None and self._growing.feed(text):
-            value = self._growing.value
-            run.emit(PartialOutput(at=run.seconds, step=run.path, attempt=run.attempt, value=value))
+            self._show_value(self._growing.value)
+
+    def _show_value(self, value: object) -> None:
+        run = self._run
+        run.emit(PartialOutput(at=run.seconds, step=run.path, attempt=run.attempt, value=value))
 
 
 def refuse_stop(end: ReplyFinished | Reply, text: str, request: ModelRequest) -> None:

@@ -132,6 +132,10 @@ class GrowingJSON:
         # Reading it all at each piece would be quadratic work: each time it has grown by a part of itself is not.
         if len(self._text) < self._read + self._read // _STEADINESS:
             return False
+        return self.finish()
+
+    def finish(self) -> bool:
+        """Read all that has come; ``True`` where ``value`` is another one now."""
         self._read = len(self._text)
         try:
             value = pydantic_core.from_json(self._text, allow_partial="trailing-strings")
