@@ -24,7 +24,18 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 # What costs much to import, or is not always there.
 LATE = (
-    *("aiohttp", "anthropic", "dbos", "genai_prices", "h11", "httpx", "httpx2", "jsonschema", "litestar"),
+    *(
+        "aiohttp",
+        "anthropic",
+        "dbos",
+        "dotenv",
+        "genai_prices",
+        "h11",
+        "httpx",
+        "httpx2",
+        "jsonschema",
+        "litestar",
+    ),
     *("loguru", "msgspec", "opentelemetry", "pybreaker", "pytest", "tenacity"),
 )
 

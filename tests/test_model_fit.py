@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from promptchain import Chain, ScriptedModel, Step, step
+from promptchain import Chain, JudgeGate, ScriptedModel, Step, step
 from promptchain.errors import DefinitionError
 from promptchain.settings import Settings
 from promptchain.testing import MessagesAPI
@@ -85,3 +85,11 @@ def test_the_outline_tells_where_every_stage_stands() -> None:
     chain = Chain("outer", step(name="f")(str.upper) | inner | Step("last", prompt="{inner}"))
     assert [place.path for place in chain.outline] == ["f", "inner", "inner/warm", "last"]
     assert [layer.origin for layer in chain.outline[2].said] == ["step", "chain 'inner'", "chain 'outer'"]
+
+
+async def test_a_judge_of_an_input_asks_the_model_that_the_settings_say(messages_api: MessagesAPI) -> None:
+    messages_api.script({"reason": "It is one.", "verdict": "pass"}, "answer")
+    door = JudgeGate("It is a question.", name="door")
+    chain = Chain("c", Step("a", prompt="{input}"), model="claude-haiku-4-5", input_gates=[door])
+    await chain.run("What?", settings=Settings.read({"PROMPTCHAIN_PROFILE": "cost"}))
+    assert [entry.model for entry in messages_api.bill] == ["claude-haiku-5-5"] * 2

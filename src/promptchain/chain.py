@@ -242,11 +242,12 @@ class Chain(Stage[In, Out]):
 
     async def execute(self, value: In, run: Run) -> Out:
         """Run as a stage of another chain."""
-        run.arguments = run.around(self._arguments)
+        said = self._arguments.over(run.arguments)
+        run.arguments = run.effective(self._arguments)
         accepted = await judged(
             self._input_gates, value, run, what="input", validated=self._input.replacement
         )
-        inside = run.within(accepted)
+        inside = run.within(accepted, said)
         run.inner = inside.scope.results
         return await self._stages.execute(accepted, inside)
 

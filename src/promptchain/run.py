@@ -61,7 +61,7 @@ class Run:
         is_last: Whether the text of this stage is the answer of the whole run.
         previous: What the stage was handed.
         attempt: How many requests the stage has sent.
-        arguments: What the chains around the stage say of its model calls; within a step, all that is said.
+        arguments: What the chains around the stage say of its model calls; while the stage runs, what holds.
         judgements: What gates have decided of what the stage made.
         rejected: Replies of the stage that were rejected.
     """
@@ -190,14 +190,6 @@ class Run:
         said = (Layer("step", own), Layer("chain", self.arguments))
         return overrides.effective(self.path, said).arguments
 
-    def around(self, own: Arguments) -> Arguments:
-        """What the stages of a chain are told that stands here and says ``own``, and what its input gates are."""
-        arguments = own.over(self.arguments)
-        overrides = self.execution.overrides
-        if overrides is None or overrides.gates_mode is None:
-            return arguments
-        return replace(arguments, gates_mode=overrides.gates_mode)
-
     def lookup(self, name: str) -> object:
         """The value of a template's name, which was checked when the chain was built."""
         if name == "input":
@@ -247,9 +239,14 @@ class Run:
             previous=value,
         )
 
-    def within(self, value: object) -> Run:
-        """This run, seen from inside a chain that is handed ``value``: names start anew."""
-        return replace(self, scope=Scope(value, {}))
+    def within(self, value: object, arguments: Arguments) -> Run:
+        """This run, seen from inside a chain that is handed ``value``: names start anew.
+
+        Args:
+            value: What the chain is handed.
+            arguments: What it, and the chains around it, say of model calls.
+        """
+        return replace(self, scope=Scope(value, {}), arguments=arguments)
 
 
 def _overrides(settings: Settings | None, profiles: Mapping[str, Profile]) -> Overrides | None:
