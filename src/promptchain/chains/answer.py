@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 
 from promptchain.chain import Chain
 from promptchain.gates import Gate, min_confidence
+from promptchain.settings import Profile
 from promptchain.step import Step
 
 __all__ = ["Analysis", "Draft", "answer"]
@@ -67,5 +68,15 @@ synthesize = Step(
     max_tokens=2_048,
 )
 
-answer = Chain("answer", analyze | process | synthesize, model="claude-haiku-4-5")
+answer = Chain(
+    "answer",
+    analyze | process | synthesize,
+    model="claude-haiku-4-5",
+    # The content is written in one of the three steps: the better model is worth its price there.
+    profiles={
+        "balanced": Profile(
+            model="claude-haiku-5-5", effort="medium", steps={"process": {"model": "claude-sonnet-5-5"}}
+        )
+    },
+)
 """Analyze, process, synthesize: text in, text out."""
