@@ -301,10 +301,16 @@ async def test_two_judges_of_one_step_judge_in_order_each_on_its_own_line(messag
     assert equals(result.ledger, messages_api.bill)
 
 
-async def test_two_judges_of_one_name_are_numbered_on(messages_api: MessagesAPI) -> None:
-    messages_api.script("a", PASS, PASS)
-    result = await chain_of(JudgeGate("It is friendly."), JudgeGate(RUBRIC)).run("x")
-    assert sent(result.ledger) == [("answer", 1), ("answer/judge", 1), ("answer/judge", 2)]
+def test_two_judges_of_one_name_are_refused_as_the_ledger_could_not_tell_them_apart() -> None:
+    with pytest.raises(DefinitionError, match=r"two of its model calls would be 'answer/judge'.*name='tone'"):
+        chain_of(JudgeGate("It is friendly."), JudgeGate(RUBRIC))
+    chain_of(JudgeGate("It is friendly.", name="tone"), JudgeGate(RUBRIC))
+
+
+async def test_a_judge_that_sits_again_is_numbered_on(messages_api: MessagesAPI) -> None:
+    messages_api.script("a", FAIL, "b", PASS)
+    result = await chain_of(JudgeGate(RUBRIC, on_fail="retry")).run("x")
+    assert sent(result.ledger) == [("answer", 1), ("answer/judge", 1), ("answer", 2), ("answer/judge", 2)]
 
 
 async def test_fifty_runs_at_once_each_have_their_own_verdict_and_their_own_bill(
@@ -442,7 +448,7 @@ async def test_a_judge_that_nobody_gives_a_model_says_so() -> None:
     def shout(text: str) -> str:
         return text.upper()
 
-    with pytest.raises(GateCrashedError, match=r"no model is named, .* JudgeGate\(rubric, model='claude"):
+    with pytest.raises(DefinitionError, match=r"no model is named for shout/judge"):
         await Chain("c", shout).run("x")
 
 
@@ -455,11 +461,12 @@ async def test_the_offline_model_as_judge_lets_pass() -> None:
 async def test_what_the_model_of_a_judge_does_not_take_is_said_before_it_is_asked(
     messages_api: MessagesAPI,
 ) -> None:
-    messages_api.script("a")
-    with pytest.raises(GateCrashedError, match="claude-opus-5 takes no temperature") as caught:
-        await chain_of(JudgeGate(RUBRIC, temperature=0), model="claude-opus-5").run("x")
-    assert isinstance(caught.value.__cause__, DefinitionError)
-    assert len(messages_api.bill) == 1
+    with pytest.raises(DefinitionError, match="claude-opus-5 takes no temperature") as caught:
+        chain_of(JudgeGate(RUBRIC, temperature=0), model="claude-opus-5")
+    assert caught.value.step == "answer/judge"
+    with pytest.raises(DefinitionError, match="claude-opus-5 takes no temperature"):
+        await chain_of(JudgeGate(RUBRIC, temperature=0)).run("x", model="claude-opus-5")
+    assert len(messages_api.bill) == 0
 
 
 async def test_what_is_said_of_the_calls_of_a_judge_reaches_the_api(messages_api: MessagesAPI) -> None:
@@ -531,6 +538,6 @@ def test_what_is_no_judge_is_refused_when_it_is_built(options: dict[str, Any], t
 
 
 def test_an_input_judge_that_is_named_as_a_stage_is_refused_as_the_ledger_could_not_tell_them_apart() -> None:
-    with pytest.raises(DefinitionError, match=r"are both named 'judge'.*name='door'"):
+    with pytest.raises(DefinitionError, match=r"two of its model calls would be 'judge'"):
         Chain("c", Step("judge", prompt="x"), input_gates=[JudgeGate(RUBRIC)])
     Chain("c", Step("judge", prompt="x"), input_gates=[JudgeGate(RUBRIC, name="door")])

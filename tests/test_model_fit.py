@@ -83,8 +83,8 @@ def test_a_function_stage_has_no_model_to_be_seen() -> None:
 def test_the_outline_tells_where_every_stage_stands() -> None:
     inner = Chain("inner", WARM)
     chain = Chain("outer", step(name="f")(str.upper) | inner | Step("last", prompt="{inner}"))
-    assert [place.path for place in chain.outline] == ["f", "inner", "inner/warm", "last"]
-    assert [layer.origin for layer in chain.outline[2].said] == ["step", "chain 'inner'", "chain 'outer'"]
+    assert [place.path for place in chain.outline] == ["", "f", "inner", "inner/warm", "last"]
+    assert [layer.origin for layer in chain.outline[3].said] == ["step", "chain 'inner'", "chain 'outer'"]
 
 
 async def test_a_judge_of_an_input_asks_the_model_that_the_settings_say(messages_api: MessagesAPI) -> None:

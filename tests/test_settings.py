@@ -535,7 +535,7 @@ def test_a_variable_that_says_nothing_of_a_chain_is_found_with_the_one_that_was_
         ANALYZE_THINKING="x",
     )
     places = outline(chain, settings.overrides({}))
-    unmatched = settings.unmatched((place.path, place.fields) for place in places)
+    unmatched = settings.unmatched((place.path, place.stage.settable) for place in places)
     assert list(unmatched) == [
         "PROMPTCHAIN_ANALYSE_MODEL",
         "PROMPTCHAIN_SHORTEN_MODEL",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from typing import Any, Final, cast, get_args
@@ -19,7 +19,7 @@ from promptchain.models import Model, model_named
 from promptchain.pricing import Price, PriceBook
 from promptchain.spelling import nearest
 
-__all__ = ["Arguments", "Options", "model_of", "refuse_unknown"]
+__all__ = ["ARGUMENT_NAMES", "NOTHING_SAID", "Arguments", "Options", "model_of", "refuse_unknown"]
 
 DEFAULT_MAX_TOKENS: Final = 4_096
 DEFAULT_MAX_REASKS: Final = 2
@@ -55,6 +55,7 @@ class Arguments:
         service_tier: See ``ServiceTier``.
         max_reasks: How often a step asks again after a reply that was rejected.
         gates_mode: Mode of the gates that do not say.
+        stop_sequences: A reply ends before any of these.
         timeout: Seconds that a step may take, with everything in it.
         prices: Prices of the caller's own.
     """
@@ -68,6 +69,7 @@ class Arguments:
     service_tier: ServiceTier | None = None
     max_reasks: int | None = None
     gates_mode: Mode | None = None
+    stop_sequences: Sequence[str] | None = None
     timeout: float | None = None
     prices: PriceBook | None = None
 
@@ -78,28 +80,33 @@ class Arguments:
         Raises:
             DefinitionError: A value is not of its kind, or out of range.
         """
-        said = {name: value for name in _FIELDS if (value := options.get(name)) is not None}
+        said = {name: value for name in ARGUMENT_NAMES if (value := options.get(name)) is not None}
         for name, value in said.items():
             problem = _CHECKS[name](value)
             if problem:
                 raise DefinitionError(f"{name} {problem}")
         if "model" in said:
             said["model"] = model_of(said["model"])
-        return cls(**said)
+        if "stop_sequences" in said:
+            said["stop_sequences"] = tuple(said["stop_sequences"])
+        return cls(**said) if said else NOTHING_SAID
 
     def over(self, outer: Arguments) -> Arguments:
         """These, and where nothing is said those of the chain around; of prices, both."""
         if outer is NOTHING_SAID:
             return self
+        if self is NOTHING_SAID:
+            return outer
         both = {
-            name: getattr(outer, name) if (own := getattr(self, name)) is None else own for name in _FIELDS
+            name: getattr(outer, name) if (own := getattr(self, name)) is None else own
+            for name in ARGUMENT_NAMES
         }
         if self.prices and outer.prices:
             both["prices"] = {**outer.prices, **self.prices}
         return Arguments(**both)
 
 
-_FIELDS: Final = tuple(field.name for field in fields_of(Arguments))
+ARGUMENT_NAMES: Final = tuple(field.name for field in fields_of(Arguments))
 NOTHING_SAID: Final = Arguments()
 
 
@@ -143,6 +150,16 @@ def _mapping(value: Any) -> str:
     return f"is a mapping as the SDK takes it, such as {{'type': 'adaptive'}}, not {value!r}."
 
 
+def _texts(value: Any) -> str:
+    if isinstance(value, str):  # or each of its characters would be one
+        return f"is a list of texts: [{value!r}]."
+    if isinstance(value, Sequence) and all(
+        isinstance(text, str) and text.strip() for text in cast("Sequence[object]", value)
+    ):
+        return ""
+    return f"is a list of texts that are more than white space, not {value!r}."
+
+
 def _price_book(value: Any) -> str:
     if isinstance(value, Mapping) and all(
         isinstance(price, Price) for price in cast("Mapping[object, object]", value).values()
@@ -161,6 +178,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str]]] = {
     "service_tier": _one_of(ServiceTier),
     "max_reasks": _whole(0, MOST_REASKS, "requests"),
     "gates_mode": _one_of(Mode),
+    "stop_sequences": _texts,
     "timeout": _duration,
     "prices": _price_book,
 }

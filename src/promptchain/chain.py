@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast, overload
+from typing import Any, Final, cast, overload
 
 from typing_extensions import TypeVar, Unpack
 
@@ -13,26 +13,26 @@ from promptchain.arguments import Arguments, Options, model_of, refuse_unknown
 from promptchain.background import wait_for
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
-from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate
 from promptchain.gates.base import refuse_other_gates
 from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
-from promptchain.judge import JudgeGate
 from promptchain.judging import judged
 from promptchain.ledger import Ledger
 from promptchain.models import Model
+from promptchain.places import ModelCall, Place
 from promptchain.pricing import PriceBook
 from promptchain.result import Result
 from promptchain.run import Run
 from promptchain.settings import Layer, Profile, Settings
-from promptchain.settings.layers import resolved
 from promptchain.spelling import nearest
-from promptchain.stage import In, Out, Pipeline, Place, Stage
+from promptchain.stage import In, Out, Pipeline, Stage
 from promptchain.stream import RunStream
 
 __all__ = ["Chain"]
 
 T = TypeVar("T")
+
+_NO_PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({})
 
 
 class ChainOptions(Options, total=False):
@@ -40,8 +40,8 @@ class ChainOptions(Options, total=False):
 
     prices: PriceBook
     max_input_bytes: int
-    input_gates: Sequence[Gate[Any]]
-    profiles: Mapping[str, Profile]
+    input_gates: Sequence[Gate[Any]] | None
+    profiles: Mapping[str, Profile] | None
 
 
 class Chain(Stage[In, Out]):
@@ -78,31 +78,29 @@ class Chain(Stage[In, Out]):
     def __init__(self, name: str, stages: Stage[In, Out], **options: Unpack[ChainOptions]) -> None: ...
     def __init__(self, name: str, stages: Stage[Any, Any], **options: Unpack[ChainOptions]) -> None:
         super().__init__(name)
-        refuse_unknown(options, ChainOptions.__optional_keys__, "a chain")
-        if not isinstance(stages, Stage):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise DefinitionError(
-                f"the chain {name!r} takes a stage, or stages joined with '|', not {type(stages).__name__}."
-            )
-        self._arguments = Arguments.of(options)
-        self._input_gates = refuse_other_gates(options.get("input_gates", ()), "input_gates")
-        self._stages: Pipeline[In, Out] = Pipeline(tuple(stages.parts()))
-        names = {stage.name for stage in self._stages.parts()}
-        for gate in self._input_gates:
-            if isinstance(gate, JudgeGate) and gate.name in names:
+        try:
+            refuse_unknown(options, ChainOptions.__optional_keys__, "a chain")
+            if not isinstance(stages, Stage):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise DefinitionError(
-                    f"an input gate and a stage of the chain {name!r} are both named {gate.name!r}, by which their "
-                    f"requests go in the ledger: name one of them otherwise, as in JudgeGate(..., name='door')."
+                    f"it takes a stage, or stages joined with '|', not {type(stages).__name__}."
                 )
-        self._input = InputType(stages.input_type, options.get("max_input_bytes", DEFAULT_MAX_BYTES))
+            self._arguments = Arguments.of(options)
+            self._gates = refuse_other_gates(options.get("input_gates"), "input_gates")
+            self._input = InputType(stages.input_type, options.get("max_input_bytes", DEFAULT_MAX_BYTES))
+        except DefinitionError as error:
+            error.args = (f"the chain {name!r}: {error.message}",)
+            raise
+        self._stages: Pipeline[In, Out] = Pipeline(tuple(stages.parts()))
         self.input_type = self._input.form
         self.output_type = self._stages.output_type
         self._stages.check({"input": self.input_type, "previous": self.input_type})
-        self._outline = tuple(self._stages.places("", (Layer(f"chain {name!r}", self._arguments),)))
-        asking = [place for place in self._outline if place.stage.asks_model]
-        self._asking = {place: resolved(place.said).arguments for place in asking}
-        for place, arguments in self._asking.items():
-            _refuse_misfit(place, arguments, arguments.model)
-        self._profiles = _refuse_other_profiles(options.get("profiles", {}), self)
+        said = (Layer(f"chain {name!r}", self._arguments),)
+        self._outline = (Place("", self, said), *self._stages.places("", said))
+        self._calls = tuple(call for place in self._outline for call in place.held().calls)
+        self._refuse_doubles()
+        for call in self._calls:
+            call.refuse_unfit()
+        self._profiles = _refuse_other_profiles(options.get("profiles"), self)
 
     @property
     def stages(self) -> Sequence[Stage[Any, Any]]:
@@ -115,9 +113,9 @@ class Chain(Stage[In, Out]):
         return self._arguments
 
     @property
-    def input_gates(self) -> Sequence[Gate[Any]]:
+    def gates(self) -> Sequence[Gate[Any]]:
         """The checks of what it is handed, in order."""
-        return self._input_gates
+        return self._gates
 
     @property
     def profiles(self) -> Mapping[str, Profile]:
@@ -131,7 +129,7 @@ class Chain(Stage[In, Out]):
 
     @property
     def outline(self) -> Sequence[Place]:
-        """Where every stage within it stands, in the order in which they run; a chain stands before its own."""
+        """Where it stands itself, without a path, and then every stage in it in the order in which they run."""
         return self._outline
 
     def places(self, prefix: str = "", around: tuple[Layer, ...] = ()) -> Iterator[Place]:
@@ -243,10 +241,10 @@ class Chain(Stage[In, Out]):
     async def execute(self, value: In, run: Run) -> Out:
         """Run as a stage of another chain."""
         said = self._arguments.over(run.arguments)
-        run.arguments = run.effective(self._arguments)
-        accepted = await judged(
-            self._input_gates, value, run, what="input", validated=self._input.replacement
-        )
+        accepted = value
+        if self._gates:
+            run.arguments = run.effective(self._arguments)
+            accepted = await judged(self._gates, value, run, what="input", validated=self._input.replacement)
         inside = run.within(accepted, said)
         run.inner = inside.scope.results
         return await self._stages.execute(accepted, inside)
@@ -274,32 +272,37 @@ class Chain(Stage[In, Out]):
             judgements=tuple(run.execution.judgements),
         )
 
+    def _refuse_doubles(self) -> None:
+        paths = [call.path for call in self._calls]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise DefinitionError(
+                    f"the chain {self.name!r}: two of its model calls would be {path!r} in the ledger: give a judge "
+                    "a name of its own, as in JudgeGate(rubric, name='tone')."
+                )
+
     def _see_models(self, run: Run) -> None:
-        """See before anything is sent that every step has a model, which takes what is said of its calls."""
-        model, overrides = run.execution.model, run.execution.overrides
-        held = self._asking
+        """See before anything is sent that all who are asked are named, and take what is said of the calls."""
+        instead, overrides = run.execution.model, run.execution.overrides
+        calls: Sequence[ModelCall] = self._calls
         if overrides is not None:
-            held = {place: overrides.effective(place.path, place.said).arguments for place in held}
-        missing = [place.path for place, arguments in held.items() if (model or arguments.model) is None]
+            calls = [call for place in self._outline for call in place.held(overrides).calls]
+        missing = [call.path for call in calls if (instead or call.model) is None]
         if missing:
             raise DefinitionError(
                 f"no model is named for {', '.join(missing)}: give the chain one, as in "
                 f"Chain({self.name!r}, ..., model='claude-haiku-4-5')."
             )
-        if model is not None or overrides is not None:  # what the code says was seen when the chain was built
-            for place, arguments in held.items():
-                _refuse_misfit(place, arguments, model or arguments.model)
-
-
-def _refuse_misfit(place: Place, arguments: Arguments, model: Model | None) -> None:
-    if model is not None:
-        try:
-            refuse_unfit(arguments, model)
-        except DefinitionError as error:
-            raise error.locate(step=place.path) from None
+        if (
+            instead is not None or overrides is not None
+        ):  # what the code says was seen when the chain was built
+            for call in calls:
+                call.refuse_unfit(instead)
 
 
 def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str, Profile]:
+    if profiles is None:
+        return _NO_PROFILES
     if not isinstance(profiles, Mapping) or not all(
         isinstance(name, str) and name and isinstance(profile, Profile)
         for name, profile in cast("Mapping[object, object]", profiles).items()
@@ -307,13 +310,25 @@ def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str
         raise DefinitionError(
             f"profiles maps names to profiles, as in {{'cost': Profile(effort='low')}}, not {profiles!r}."
         )
-    known = {key for place in chain.outline for key in (place.path, place.stage.name)}
+    settable = [place for place in chain.outline if place.stage.settable]
+    known = {key for place in settable for key in (place.path, place.stage.name)}
     own = cast("Mapping[str, Profile]", profiles)
     for name, profile in own.items():
-        for step in profile.steps:
+        for step, fields in profile.steps.items():
             if step not in known:
                 raise DefinitionError(
                     f"the profile {name!r} says something of {step!r}, which is no step of the chain {chain.name!r}."
                     f"{nearest(step, known)}"
+                )
+            takes = {
+                f
+                for place in settable
+                if step in {place.path, place.stage.name}
+                for f in place.stage.settable
+            }
+            if not takes.issuperset(fields):
+                raise DefinitionError(
+                    f"the profile {name!r} says of {step!r} what it cannot take: "
+                    f"{', '.join(sorted(set(fields) - takes))}. It takes: {', '.join(sorted(takes))}."
                 )
     return MappingProxyType(dict(own))

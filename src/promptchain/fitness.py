@@ -24,7 +24,7 @@ _PLACES: Final = "the step, its chain or the settings"
 def refuse_unfit(arguments: Arguments, model: Model) -> None:
     """See that ``model`` takes ``arguments``; its name says which model it is.
 
-    It runs before every request and takes a few microseconds at most.
+    It runs once a step of a run, and takes a few microseconds at most.
 
     Raises:
         DefinitionError: The model is known, and surely does not take one of them; the message says what it

@@ -19,7 +19,7 @@ from promptchain.gates import Gate
 from promptchain.gates.base import refuse_other_gates
 from promptchain.judging import judged
 from promptchain.run import Run
-from promptchain.stage import In, Out, Stage, time_limit
+from promptchain.stage import In, Out, Stage, limited
 
 __all__ = ["FunctionStage", "step"]
 
@@ -41,6 +41,8 @@ class FunctionStage(Stage[In, Out]):
         DefinitionError: The function takes neither one value nor a value and the run, or another argument is
             not of its kind.
     """
+
+    settable = ("timeout",)
 
     def __init__(
         self,
@@ -109,8 +111,10 @@ class FunctionStage(Stage[In, Out]):
             StepTimeoutError: It took too long.
         """
         run.arguments = run.effective(self._arguments)
-        async with time_limit(run.arguments.timeout):
-            output: Out = await judged(self._gates, await self._call(value, run), run)
+        return await limited(run.arguments.timeout, self._judged(value, run))
+
+    async def _judged(self, value: In, run: Run) -> Out:
+        output: Out = await judged(self._gates, await self._call(value, run), run)
         return output
 
     async def _call(self, value: In, run: Run) -> Any:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from promptchain.arguments import Arguments
 from promptchain.arriving import refuse_stop
@@ -18,7 +20,7 @@ from promptchain.metered import Metered
 from promptchain.models import Model, complete
 from promptchain.outputs import OutputType
 from promptchain.run import Run
-from promptchain.stage import refuse_bad_name, time_limit
+from promptchain.stage import limited, refuse_bad_name
 from promptchain.templates import Prompt, as_text, text_of
 
 __all__ = ["JudgeGate"]
@@ -48,16 +50,20 @@ _ONE_TURN: Final = (
 )
 
 
-class Opinion(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Opinion:
     """What the judge replies. The reason stands first, so that it is thought before it is decided."""
 
-    model_config = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
 
-    reason: str = Field(description="What decides, in one to three sentences.")
+    reason: Annotated[str, Field(description="What decides, in one to three sentences.")]
     verdict: Literal["pass", "fail"]
 
 
-_OPINION: Final = OutputType(Opinion)
+@functools.cache
+def _opinion() -> OutputType[Opinion]:
+    # On first use: making a model of pydantic's looks through the metadata of everything that is installed.
+    return OutputType(Opinion)
 
 
 class JudgeGate(Gate[object]):
@@ -163,8 +169,7 @@ class JudgeGate(Gate[object]):
             )
         refuse_unfit(self._arguments, model)
         request = self._request(value, run)
-        async with time_limit(self._arguments.timeout):
-            opinion = await _asked(Metered(model, self._seat(run)), request)
+        opinion = await limited(self._arguments.timeout, _asked(Metered(model, self._seat(run)), request))
         if opinion.verdict == "pass":
             return Verdict.allow()
         return Verdict(self._on_fail, opinion.reason.strip())
@@ -182,7 +187,7 @@ class JudgeGate(Gate[object]):
             ),
             system=_SYSTEM.format(rubric=_between("rubric", _digits(self._rubric), self._rubric)),
             max_tokens=self._arguments.max_tokens or DEFAULT_MAX_TOKENS,
-            output_schema=_OPINION.schema,
+            output_schema=_opinion().schema,
             effort=self._arguments.effort,
             thinking=self._arguments.thinking,
             temperature=self._arguments.temperature,
@@ -194,7 +199,7 @@ async def _asked(model: Metered, request: ModelRequest) -> Opinion:
     reply = await complete(model, request)
     try:
         refuse_stop(reply, reply.text, request)
-        opinion = _OPINION.parse(reply.text)
+        opinion = _opinion().parse(reply.text)
         if opinion.verdict == "fail" and not opinion.reason.strip():
             raise OutputError("the judge says 'fail' and gives no reason.", reply=reply.text)
     except ReplyError as error:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Generic, cast
 
 from typing_extensions import TypeVar
@@ -17,11 +15,13 @@ from promptchain.arguments import NOTHING_SAID, Arguments
 from promptchain.errors import DefinitionError, LinkError, PromptChainError, StageError, StepTimeoutError
 from promptchain.events import StepFailed, StepFinished, StepStarted
 from promptchain.fields import fits, shown
+from promptchain.gates import Gate
+from promptchain.places import Place
 from promptchain.result import StepResult
 from promptchain.run import Run
 from promptchain.settings.layers import Layer
 
-__all__ = ["Pipeline", "Place", "Stage", "refuse_bad_name", "time_limit"]
+__all__ = ["Pipeline", "Stage", "limited", "refuse_bad_name"]
 
 In = TypeVar("In", contravariant=True, default=object)  # noqa: PLC0105 - read in every signature
 Out = TypeVar("Out", covariant=True, default=str)  # noqa: PLC0105
@@ -52,11 +52,13 @@ class Stage(ABC, Generic[In, Out]):
         input_type: Type it takes; ``typing.Any`` where none is declared.
         output_type: Type it gives; ``typing.Any`` where none is declared.
         asks_model: Whether it asks a model of its own, and so needs one.
+        settable: What settings can say of it, by the names of ``Arguments``.
     """
 
     input_type: Any = Any
     output_type: Any = Any
     asks_model: ClassVar[bool] = False
+    settable: ClassVar[Sequence[str]] = ()
 
     def __init__(self, name: str) -> None:
         refuse_bad_name(name)
@@ -68,6 +70,11 @@ class Stage(ABC, Generic[In, Out]):
     def arguments(self) -> Arguments:
         """What it says itself of model calls."""
         return NOTHING_SAID
+
+    @property
+    def gates(self) -> Sequence[Gate[Any]]:
+        """The checks of what it gives, in order; of a chain, those of what it is handed."""
+        return ()
 
     @abstractmethod
     async def execute(self, value: In, run: Run) -> Out:
@@ -113,21 +120,6 @@ class Stage(ABC, Generic[In, Out]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """A stage where it stands in a chain.
-
-    Attributes:
-        path: As in the ledger: its name, behind the names of the chains around it.
-        stage: The stage.
-        said: What the code says of it: the stage itself, then the chains around it, inner before outer.
-    """
-
-    path: str
-    stage: Stage[Any, Any]
-    said: tuple[Layer, ...]
 
 
 class Pipeline(Stage[In, Out]):
@@ -183,26 +175,28 @@ class Pipeline(Stage[In, Out]):
         return cast("Out", current)
 
 
-@contextlib.asynccontextmanager
-async def time_limit(seconds: float | None) -> AsyncGenerator[None]:
-    """End what happens in this block when it has taken too long; ``None`` lets it take its time.
+async def limited(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
+    """What ``work`` gives, unless it takes too long; ``None`` lets it take its time.
 
     Raises:
-        StepTimeoutError: It took longer.
+        StepTimeoutError: It took longer, and was ended.
     """
+    if seconds is None:
+        return await work
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            yield
+            given = await work
     except TimeoutError as error:
         if limit.expired():
             raise _too_long(seconds) from error
         raise
     if limit.expired():  # what happened in it did not let itself be ended
         raise _too_long(seconds)
+    return given
 
 
-def _too_long(seconds: float | None) -> StepTimeoutError:
+def _too_long(seconds: float) -> StepTimeoutError:
     return StepTimeoutError(
         f"it took longer than its timeout of {seconds:g} s: allow it more, or ask for less."
     )

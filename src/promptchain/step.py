@@ -36,7 +36,8 @@ from promptchain.metered import Metered
 from promptchain.outputs import OutputType
 from promptchain.result import Rejected
 from promptchain.run import Run
-from promptchain.stage import In, Out, Stage, time_limit
+from promptchain.settings.layers import FIELDS
+from promptchain.stage import In, Out, Stage, limited
 from promptchain.templates import Prompt, Template
 
 __all__ = ["Step"]
@@ -49,7 +50,7 @@ class StepOptions(Options, total=False):
     """What else a step can say; what it leaves out comes from the chain."""
 
     system: Prompt | None
-    stop_sequences: Sequence[str]
+    stop_sequences: Sequence[str] | None
     timeout: float | None
 
 
@@ -88,6 +89,7 @@ class Step(Stage[In, Out]):
     """
 
     asks_model = True
+    settable = FIELDS
 
     @overload
     def __init__(
@@ -148,7 +150,6 @@ class Step(Stage[In, Out]):
             self._output: OutputType[Any] = OutputType(output)
             self._arguments = Arguments.of(options)
             self._gates = refuse_other_gates(gates)
-            self._stop_sequences = _texts(options.get("stop_sequences", ()))
         except DefinitionError as error:
             raise error.locate(step=name) from error.__cause__
         self.input_type = input
@@ -197,8 +198,8 @@ class Step(Stage[In, Out]):
         if model is None:
             raise DefinitionError("no model is named, neither by the step nor by the chain.")
         refuse_unfit(arguments, model)
-        async with time_limit(arguments.timeout):
-            return await self._converse(Metered(model, run), self._request(arguments, run), run)
+        conversation = self._converse(Metered(model, run), self._request(arguments, run), run)
+        return await limited(arguments.timeout, conversation)
 
     async def _converse(self, model: Metered, request: ModelRequest, run: Run) -> Out:
         bound = DEFAULT_MAX_REASKS if run.arguments.max_reasks is None else run.arguments.max_reasks
@@ -262,7 +263,7 @@ class Step(Stage[In, Out]):
             temperature=arguments.temperature,
             top_p=arguments.top_p,
             service_tier=arguments.service_tier,
-            stop_sequences=self._stop_sequences,
+            stop_sequences=arguments.stop_sequences or (),
             request_id=run.request_id,
         )
 
@@ -282,17 +283,3 @@ def _continued(request: ModelRequest, wish: AskAgain) -> ModelRequest:
         request,
         messages=(*earlier, {"role": "user", "content": f"{last['content']}\n\n{feedback}"}),
     )
-
-
-def _texts(stop_sequences: Any) -> tuple[str, ...]:
-    if isinstance(stop_sequences, str):  # or each of its characters would be one
-        raise DefinitionError(f"stop_sequences is a list of texts: [{stop_sequences!r}].")
-    try:
-        texts: tuple[Any, ...] = tuple(stop_sequences)
-    except TypeError:
-        texts = (None,)
-    if not all(isinstance(text, str) and text.strip() for text in texts):
-        raise DefinitionError(
-            f"stop_sequences is a list of texts that are more than white space, not {stop_sequences!r}."
-        )
-    return texts

@@ -189,7 +189,7 @@ def text_of(prompt: Prompt, role: str) -> str:
     else:
         raise TemplateError(f"a {role} is a string or a pathlib.Path, not {type(prompt).__name__}.")
     if not text.strip():
-        raise TemplateError(f"{where} is empty: write what the model is asked.")
+        raise TemplateError(f"{where} is empty: write a text, or leave it out where it may be left out.")
     if isinstance(prompt, str) and _FILE_NAME.fullmatch(text):
         raise TemplateError(
             f"{where} {text!r} looks like the name of a file: for its text, give pathlib.Path({text!r})."

@@ -10,16 +10,15 @@ from typing import Any, Final
 from promptchain.chain import Chain
 from promptchain.cli import settings as cli_settings
 from promptchain.cli.exits import DONE, code_of
-from promptchain.cli.outline import Place, outline
+from promptchain.cli.outline import calls_of, outline
 from promptchain.cli.terminal import Terminal
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.fields import shown
-from promptchain.fitness import refuse_unfit
-from promptchain.functions import FunctionStage
 from promptchain.gates import Gate
 from promptchain.loading import load_chain
 from promptchain.models.anthropic import AnthropicModel
 from promptchain.models.catalog import KNOWN_MODELS, KNOWN_ON
+from promptchain.places import Held
 from promptchain.settings import Overrides
 from promptchain.spelling import nearest
 from promptchain.step import Step
@@ -35,6 +34,7 @@ _OF_STEPS: Final = (
     "temperature",
     "top_p",
     "service_tier",
+    "stop_sequences",
     "max_reasks",
     "timeout",
     "prices",
@@ -102,7 +102,7 @@ def _head(chain: Chain[Any, Any]) -> Mapping[str, Any]:
     }
 
 
-def _around(root: Place, overrides: Overrides) -> Mapping[str, Any]:
+def _around(root: Held, overrides: Overrides) -> Mapping[str, Any]:
     """What holds for the chain as a whole."""
     settings = overrides.settings
     profile, gates, least = settings.profile, settings.gates, settings.min_confidence
@@ -115,7 +115,7 @@ def _around(root: Place, overrides: Overrides) -> Mapping[str, Any]:
     }
 
 
-def _described(place: Place) -> Mapping[str, Any]:
+def _described(place: Held) -> Mapping[str, Any]:
     stage = place.stage
     described: dict[str, Any] = {
         "path": place.path,
@@ -132,13 +132,9 @@ def _described(place: Place) -> Mapping[str, Any]:
     return described | {("input_gates" if isinstance(stage, Chain) else "gates"): _gates(place)}
 
 
-def _configuration(place: Place) -> Mapping[str, Any]:
+def _configuration(place: Held) -> Mapping[str, Any]:
     """Each field that has a value, with where that comes from."""
-    held: Sequence[str] = ()
-    if isinstance(place.stage, Step):
-        held = _OF_STEPS
-    elif isinstance(place.stage, FunctionStage):
-        held = ("timeout",)
+    held = _OF_STEPS if place.stage.asks_model else place.stage.settable
     origins = place.effective.origins
     return {
         name: {"value": _plain(name, getattr(place.effective.arguments, name)), "from": origins[name]}
@@ -153,7 +149,7 @@ def _plain(field: str, value: Any) -> Any:
     return sorted(value) if field == "prices" else value
 
 
-def _gates(place: Place) -> Sequence[Mapping[str, Any]]:
+def _gates(place: Held) -> Sequence[Mapping[str, Any]]:
     return [
         {
             "name": gate.name,
@@ -164,11 +160,11 @@ def _gates(place: Place) -> Sequence[Mapping[str, Any]]:
         }
         for gate in place.gates
         for mode, origin in [_mode(gate, place)]
-        for judge in [place.judge_of(gate)]
+        for judge in [place.model_of(gate)]
     ]
 
 
-def _mode(gate: Gate[Any], place: Place) -> tuple[str | None, str]:
+def _mode(gate: Gate[Any], place: Held) -> tuple[str | None, str]:
     if gate.mode is not None:
         return gate.mode, "gate"
     return place.effective.arguments.gates_mode, place.effective.origins["gates_mode"]
@@ -195,7 +191,7 @@ def _title(chain: Chain[Any, Any]) -> str:
     return f"{chain.name}: {head['input']} -> {head['output']}{limit}"
 
 
-def _about(root: Place, overrides: Overrides) -> Iterator[str]:
+def _about(root: Held, overrides: Overrides) -> Iterator[str]:
     told = _around(root, overrides)
     profile, gates, least = told["profile"], told["gates"], told["min_confidence"]
     chosen = f"{profile['value']}, {profile['of']} ({profile['from']})" if profile else "none"
@@ -207,12 +203,12 @@ def _about(root: Place, overrides: Overrides) -> Iterator[str]:
         yield f"input gate: {_judging(gate)}"
 
 
-def _lines(place: Place) -> Iterator[str]:
+def _lines(place: Held) -> Iterator[str]:
     told = _described(place)
     indent = "  " * (1 + place.path.count("/"))
     yield f"{indent}{told['path']}: {told['kind']}, {told['input']} -> {told['output']}"
     rows: list[tuple[str, str]] = []
-    if place.lacks_model:
+    if place.stage.asks_model and place.effective.arguments.model is None:
         rows.append(("model", "none is named"))
     for name, held in told["configuration"].items():
         rows.append((name, f"{_written_value(name, held['value'])} ({held['from']})"))
@@ -235,6 +231,8 @@ def _written_value(field: str, value: Any) -> str:
         return f"{value:g} s"
     if field == "prices":
         return f"of {', '.join(value)}"
+    if field == "stop_sequences":
+        return " ".join(map(repr, value))
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
@@ -243,33 +241,33 @@ def _written(template: Mapping[str, Any]) -> str:
     return "  ".join(filter(None, [template["file"], f"sha256 {template['sha256'][:12]}", names]))
 
 
-def _warnings(places: Sequence[Place]) -> Iterator[str]:
+def _warnings(places: Sequence[Held]) -> Iterator[str]:
     for place in places:
-        model = place.model
-        if place.lacks_model:
-            yield (
-                f"step {place.path!r}: no model is named, neither by the step nor by its chain: "
-                "give one, or run it with --model."
-            )
         if isinstance(place.stage, Step) and not place.stage.prompt.placeholders:
             yield (
                 f"step {place.path!r}: its prompt has no placeholder, so it sees neither the input "
                 "nor what an earlier stage gave."
             )
+    for call in calls_of(places):
+        model = call.model
+        if model is None:
+            yield (
+                f"step {call.path!r}: no model is named, neither by the step nor by its chain: "
+                "give one, or run it with --model."
+            )
         if isinstance(model, AnthropicModel) and model.name not in KNOWN_MODELS:
             yield (
-                f"step {place.path!r}: {model.name!r} is not among the models known on {KNOWN_ON}."
+                f"step {call.path!r}: {model.name!r} is not among the models known on {KNOWN_ON}."
                 f"{nearest(model.name, KNOWN_MODELS)}"
             )
 
 
-def _misfits(places: Sequence[Place]) -> Sequence[DefinitionError]:
-    """What the steps' models surely do not take."""
+def _misfits(places: Sequence[Held]) -> Sequence[DefinitionError]:
+    """What those who are asked surely do not take."""
     found: list[DefinitionError] = []
-    for place in places:
-        if place.model is not None:
-            try:
-                refuse_unfit(place.effective.arguments, place.model)
-            except DefinitionError as error:
-                found.append(error.locate(step=place.path))
+    for call in calls_of(places):
+        try:
+            call.refuse_unfit()
+        except DefinitionError as error:
+            found.append(error)
     return found

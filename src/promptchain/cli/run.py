@@ -13,7 +13,7 @@ from promptchain.chain import Chain
 from promptchain.cli import settings as cli_settings
 from promptchain.cli.bill import bill, estimate
 from promptchain.cli.exits import DONE, FAILED, INTERRUPTED, code_of
-from promptchain.cli.outline import needs_credential, outline
+from promptchain.cli.outline import calls_of, needs_credential, outline
 from promptchain.cli.progress import Progress
 from promptchain.cli.source import read_text
 from promptchain.cli.terminal import OutputLost, Terminal
@@ -101,9 +101,9 @@ class _Command:
         places = outline(chain, self._settings.overrides(chain.profiles))
         for warning in cli_settings.unmatched(self._settings, places):
             self._terminal.note(f"warning: {warning}")
-        self._named = {path: model.name for place in places for path, model in place.asked.items()}
+        self._named = {call.path: call.model.name for call in calls_of(places) if call.model is not None}
         asked = needs_credential(places)
-        lacking = any(place.lacks_model for place in places)
+        lacking = any(call.model is None for call in calls_of(places))
         if self._model is None and asked and not lacking and not credentials_found():
             self._model = _OFFLINE
             self._terminal.note(

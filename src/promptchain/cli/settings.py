@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from promptchain.cli.outline import Place
+from promptchain.places import Held
 from promptchain.settings import Settings
 from promptchain.settings.base import FORBID_REAL_CALLS
 from promptchain.settings.env_file import read_env_file
@@ -51,7 +51,7 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
     return settings if arguments.profile is None else settings.choosing(arguments.profile, "--profile")
 
 
-def unmatched(settings: Settings, places: Sequence[Place]) -> Iterator[str]:
+def unmatched(settings: Settings, places: Sequence[Held]) -> Iterator[str]:
     """A warning for each variable that says nothing of the chain."""
-    for origin, hint in settings.unmatched((place.path, place.fields) for place in places).items():
+    for origin, hint in settings.unmatched((place.path, place.stage.settable) for place in places).items():
         yield f"{origin} says nothing of this chain.{hint}"

@@ -13,6 +13,7 @@ from promptchain.errors import DefinitionError, GateCrashedError
 from promptchain.spelling import nearest
 
 if TYPE_CHECKING:
+    from promptchain.arguments import Arguments
     from promptchain.run import Run
 
 __all__ = ["Decision", "Gate", "Judgement", "Mode", "OnFail", "Verdict", "refuse_other_gates"]
@@ -45,6 +46,13 @@ class Verdict:
     decision: Decision
     reason: str = ""
     value: object = None
+
+    def __post_init__(self) -> None:
+        if self.decision not in get_args(Decision):
+            raise DefinitionError(
+                f"a verdict is made by Verdict.allow(), block(reason), retry(feedback) or replace(value), "
+                f"not of {self.decision!r}."
+            )
 
     @classmethod
     def allow(cls) -> Verdict:
@@ -175,6 +183,11 @@ class Gate(Generic[T_contra]):
         self.reason = reason or f"it does not pass {self.name!r}"
         self.mode: Mode | None = mode
 
+    @property
+    def arguments(self) -> Arguments | None:
+        """What it says of model calls of its own, or ``None`` where it asks no model."""
+        return None
+
     async def judge(self, value: T_contra, run: Run) -> Verdict:
         """Judge ``value``.
 
@@ -214,6 +227,8 @@ def refuse_other_gates(gates: Any, option: str = "gates") -> tuple[Gate[Any], ..
     Raises:
         DefinitionError: It holds something else, or is no list.
     """
+    if gates is None:
+        return ()
     if isinstance(gates, list | tuple) and all(
         isinstance(gate, Gate) for gate in cast("list[object]", gates)
     ):

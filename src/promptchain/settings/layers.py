@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from dataclasses import fields as fields_of
 from typing import Any, Final
 
-from promptchain.arguments import DEFAULT_GATES_MODE, DEFAULT_MAX_REASKS, DEFAULT_MAX_TOKENS, Arguments
+from promptchain.arguments import (
+    ARGUMENT_NAMES,
+    DEFAULT_GATES_MODE,
+    DEFAULT_MAX_REASKS,
+    DEFAULT_MAX_TOKENS,
+    Arguments,
+)
 from promptchain.models import AnthropicModel, Model
 from promptchain.models.base import renamed
 
@@ -24,8 +29,6 @@ FIELDS: Final = (
     "timeout",
 )
 """What settings and profiles can say of a step."""
-
-_ALL: Final = tuple(field.name for field in fields_of(Arguments))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def resolved(layers: Sequence[Layer]) -> Effective:
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in layers:
-        for field in _ALL:
+        for field in ARGUMENT_NAMES:
             value = getattr(layer.said, field)
             if value is None:
                 continue

@@ -68,9 +68,12 @@ class Profile:
         self._steps = {step: _layer(of_step, f", for {step!r}") for step, of_step in steps.items()}
 
     @property
-    def steps(self) -> Sequence[str]:
-        """The paths and names of the steps of which it says something on its own."""
-        return tuple(self._steps)
+    def steps(self) -> Mapping[str, Sequence[str]]:
+        """The fields that it says of single steps, by the steps' paths and names."""
+        return {
+            step: [field for field in FIELDS if getattr(layer.said, field) is not None]
+            for step, layer in self._steps.items()
+        }
 
     def layers(self, path: str, name: str) -> Sequence[Layer]:
         """What it says of the step at ``path``, highest first.

@@ -1,0 +1,113 @@
+"""Where the stages of a chain stand, what holds there, and which model calls that leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from promptchain.arguments import Arguments
+from promptchain.errors import DefinitionError
+from promptchain.fitness import refuse_unfit
+from promptchain.gates import Gate
+from promptchain.models import Model
+from promptchain.settings import Effective, Layer, Overrides
+from promptchain.settings.layers import resolved
+
+if TYPE_CHECKING:
+    from promptchain.stage import Stage
+
+__all__ = ["Held", "ModelCall", "Place"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
+    """A stage where it stands in a chain.
+
+    Attributes:
+        path: As in the ledger: its name, behind the names of the chains around it; empty for the chain that is run.
+        stage: The stage.
+        said: What the code says of it: the stage itself, then the chains around it, inner before outer.
+    """
+
+    path: str
+    stage: Stage[Any, Any]
+    said: tuple[Layer, ...]
+
+    def held(self, overrides: Overrides | None = None) -> Held:
+        """What holds here.
+
+        Args:
+            overrides: What settings say; left out, what the code says holds.
+        """
+        effective = resolved(self.said) if overrides is None else overrides.effective(self.path, self.said)
+        judges = overrides is None or overrides.gates_are_on
+        return Held(path=self.path, stage=self.stage, effective=effective, judges=judges)
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Held:
+    """A stage with what holds for it.
+
+    Attributes:
+        path: Its path.
+        stage: The stage.
+        effective: What holds for its model calls, and who says so.
+        judges: Whether its gates judge.
+    """
+
+    path: str
+    stage: Stage[Any, Any]
+    effective: Effective
+    judges: bool
+
+    @property
+    def gates(self) -> Sequence[Gate[Any]]:
+        """Its gates, be they on or off."""
+        return self.stage.gates
+
+    @property
+    def calls(self) -> Iterator[ModelCall]:
+        """The model calls that it leads to: its own, and those of gates that ask a model."""
+        arguments = self.effective.arguments
+        if self.stage.asks_model:
+            yield ModelCall(self.path, arguments, arguments.model)
+        for gate in self.gates if self.judges else ():
+            model = self.model_of(gate)
+            if gate.arguments is not None:
+                yield ModelCall(f"{self.path}/{gate.name}".removeprefix("/"), gate.arguments, model)
+
+    def model_of(self, gate: Gate[Any]) -> Model | None:
+        """The model that ``gate`` asks, if it asks one and one is named."""
+        return None if gate.arguments is None else gate.arguments.model or self.effective.arguments.model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelCall:
+    """A kind of request that a chain can lead to.
+
+    Attributes:
+        path: Under which its attempts are in the ledger.
+        arguments: What it is made with.
+        model: Who is asked, if that is known.
+    """
+
+    path: str
+    arguments: Arguments
+    model: Model | None
+
+    def refuse_unfit(self, instead: Model | None = None) -> None:
+        """See that the model takes the arguments.
+
+        Args:
+            instead: Asked in the place of the model, if given.
+
+        Raises:
+            DefinitionError: It surely does not.
+        """
+        model = instead or self.model
+        if model is not None:
+            try:
+                refuse_unfit(self.arguments, model)
+            except DefinitionError as error:
+                raise error.locate(step=self.path) from None
