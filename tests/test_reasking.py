@@ -229,11 +229,11 @@ async def test_what_asking_again_would_not_mend_is_not_asked_again(reply: Any, k
     assert model.pending == 1
 
 
-async def test_nothing_is_asked_for_in_place_of_what_was_given_away() -> None:
-    model = ScriptedModel(Scripted(chunks=["  \n"]), "a second reply")
-    with pytest.raises(OutputError, match="is empty"):
-        await Chain("c", Step("a", prompt="x"), model=model).run("x")
-    assert model.pending == 1
+async def test_a_blank_reply_is_none_also_where_text_is_given_at_once() -> None:
+    model = ScriptedModel(Scripted(chunks=["  ", "\n"]), Scripted(chunks=["\n", " a", " second reply"]))
+    async with Chain("c", Step("a", prompt="x"), model=model).stream("x") as stream:
+        assert [text async for text in stream.text] == ["\n a", " second reply"]
+        assert (await stream.result()).output == "\n a second reply"
 
 
 async def test_a_failure_of_a_later_attempt_keeps_the_ledger_of_all(messages_api: MessagesAPI) -> None:

@@ -25,13 +25,15 @@ __all__ = ["ArrivingReply", "refuse_stop"]
 class ArrivingReply:
     """The text of a reply as it arrives: tentative until it is committed or retracted."""
 
-    __slots__ = ("_at_once", "_growing", "_run", "_tentative", "request_id", "text")
+    __slots__ = ("_at_once", "_begun", "_growing", "_held", "_run", "_tentative", "request_id", "text")
 
     def __init__(self, run: Run, output: OutputType[Any], *, at_once: bool) -> None:
         self._run = run
         self._at_once = at_once
         self._growing = GrowingJSON() if output.schema is not None and run.is_watched else None
         self._tentative = False
+        self._begun = False
+        self._held = ""
         self.request_id: str | None = None
         self.text = ""
 
@@ -84,7 +86,12 @@ class ArrivingReply:
     def _show(self, text: str) -> None:
         run = self._run
         if self._at_once:
-            run.commit_piece(text)
+            # White space in front is held back until more comes: a blank reply is none, and can be asked for again.
+            if not self._begun:
+                text = self._held = self._held + text
+                self._begun = bool(text.strip())
+            if self._begun:
+                run.commit_piece(text)
             return
         if not run.is_watched:
             return

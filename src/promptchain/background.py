@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from promptchain.errors import ConfigurationError
 
@@ -29,7 +29,7 @@ class _Background:
 
     def loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None:
+            if self._loop is None or self._loop.is_closed():
                 self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(
                     target=self._serve, args=(self._loop,), name="promptchain-run-sync", daemon=True
@@ -83,16 +83,21 @@ def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
         raise
     ended = threading.Event()
 
-    async def run() -> T:
+    async def run() -> tuple[T, None] | tuple[None, BaseException]:
         try:
-            return await coroutine
+            return await coroutine, None
+        except (KeyboardInterrupt, SystemExit) as error:
+            return None, error  # raised on the loop it would end that, and every later call with it
         finally:
             ended.set()
 
     future = asyncio.run_coroutine_threadsafe(run(), loop)
     try:
-        return future.result()
+        given, error = future.result()
     except (KeyboardInterrupt, SystemExit):
         future.cancel()
         ended.wait(timeout=5)
         raise
+    if error is not None:
+        raise error
+    return cast("T", given)

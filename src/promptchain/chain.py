@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, cast, overload
@@ -16,7 +15,7 @@ from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
 from promptchain.gates import Gate
 from promptchain.gates.base import refuse_other_gates
 from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
-from promptchain.judging import judged
+from promptchain.judging import INPUT, judged
 from promptchain.ledger import Ledger
 from promptchain.models import Model
 from promptchain.places import ModelCall, Place
@@ -244,7 +243,9 @@ class Chain(Stage[In, Out]):
         accepted = value
         if self._gates:
             run.arguments = run.effective(self._arguments)
-            accepted = await judged(self._gates, value, run, what="input", validated=self._input.replacement)
+            takes_anything = bool(run.path) and not self._input.is_declared
+            validated = _as_it_is if takes_anything else self._input.replacement
+            accepted = await judged(self._gates, value, run, what=INPUT, validated=validated)
         inside = run.within(accepted, said)
         run.inner = inside.scope.results
         return await self._stages.execute(accepted, inside)
@@ -254,7 +255,7 @@ class Chain(Stage[In, Out]):
         try:
             self._see_models(run)
             output = await self.execute(value, run)
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
             if isinstance(error, PromptChainError):
                 error.locate(run_id=run.id, ledger=run.ledger)
             run.emit(RunFailed(at=run.seconds, error=error, ledger=run.ledger, seconds=run.seconds))
@@ -298,6 +299,10 @@ class Chain(Stage[In, Out]):
         ):  # what the code says was seen when the chain was built
             for call in calls:
                 call.refuse_unfit(instead)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str, Profile]:

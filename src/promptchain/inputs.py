@@ -23,6 +23,11 @@ class InputType:
         form: The type; ``typing.Any`` where none is declared, which then means text.
         max_bytes: Most bytes of UTF-8 that a text may have. The default is beyond every model's context window.
 
+    Attributes:
+        form: The type.
+        max_bytes: As given.
+        is_declared: Whether a type was declared. Within another chain, one without takes anything.
+
     Raises:
         DefinitionError: The type cannot be understood, or the limit is no number of bytes.
     """
@@ -30,7 +35,8 @@ class InputType:
     def __init__(self, form: Any, max_bytes: int) -> None:
         if type(max_bytes) is not int or max_bytes < 1:
             raise DefinitionError(f"max_input_bytes is a whole number of bytes above 0, not {max_bytes!r}.")
-        self.form = str if form is Any or form is object else form
+        self.is_declared = form is not Any and form is not object
+        self.form = form if self.is_declared else str
         self.max_bytes = max_bytes
         self._adapter: TypeAdapter[Any] = _adapter(self.form)
 
@@ -53,6 +59,10 @@ class InputType:
             return self._adapter.validate_python(value, strict=True)
         except pydantic.ValidationError as error:
             raise InputError(f"the chain takes {shown(self.form)}: {_first(error)}") from error
+        except Exception as error:  # a validator of the user's may raise anything
+            raise InputError(
+                f"the chain takes {shown(self.form)}: {type(error).__name__}: {error}"
+            ) from error
 
     def replacement(self, value: object) -> Any:
         """``value``, which a gate has put in the place of an input.

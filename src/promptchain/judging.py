@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from promptchain.arguments import DEFAULT_GATES_MODE
 from promptchain.errors import GateBlockedError, GateCrashedError
 from promptchain.gates import Gate, Judgement, Mode, Verdict
-from promptchain.run import Run
+from promptchain.run import Run, Scope
 
-__all__ = ["AskAgain", "judged"]
+__all__ = ["INPUT", "AskAgain", "judged"]
 
 OUTPUT: Final = "output"
 INPUT: Final = "input"
@@ -48,7 +50,7 @@ async def judged(
         gates: They judge in order. A gate judges what the one before has let through.
         value: What is judged.
         run: The run, seen from the stage that made the value; its record of judgements grows.
-        what: What the value is, for messages.
+        what: What the value is: ``OUTPUT`` or ``INPUT``.
         validated: Makes a replacement what the value must be, or raises ``ValueError``.
         may_ask_again: Whether the model can be asked for another value.
         reply: The model's text, for the error.
@@ -61,7 +63,12 @@ async def judged(
     if not run.gates_are_on:
         return value
     for gate in gates:
-        verdict = await gate.judge(value, run)
+        # In front of a chain the run has come to nothing yet but this value: a gate must not see what the one
+        # before has taken out of it.
+        seen = replace(run, scope=Scope(value, {})) if what == INPUT else run
+        verdict = await gate.judge(value, seen)
+        if run.is_cancelled:
+            raise asyncio.CancelledError  # the gate swallowed it; nothing more may be spent
         mode = _mode(gate, run)
         run.record(Judgement(step=run.path, gate=gate.name, attempt=run.attempt, verdict=verdict, mode=mode))
         if verdict.decision == "retry" and may_ask_again:
@@ -80,7 +87,7 @@ def _mode(gate: Gate[Any], run: Run) -> Mode:
 def _replacement(gate: Gate[Any], verdict: Verdict, validated: Callable[[Any], Any], value: object) -> Any:
     try:
         return validated(verdict.value)
-    except ValueError as error:
+    except Exception as error:  # a validator of the user's may raise anything
         raise GateCrashedError(
             f"the gate {gate.name!r} replaced the value by one that does not fit: {error}",
             gate=gate.name,

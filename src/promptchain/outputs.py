@@ -19,6 +19,7 @@ from typing_extensions import TypeForm, TypeVar
 
 from promptchain.errors import OutputError, OutputTypeError
 from promptchain.fields import shown
+from promptchain.spelling import brief
 
 __all__ = ["GrowingJSON", "OutputType"]
 
@@ -101,15 +102,27 @@ class OutputType(Generic[T]):
         Raises:
             ValueError: It is not of the type.
         """
-        if self._adapter is not None:
-            return self._adapter.validate_python(value)
-        if not isinstance(value, str) or not value.strip():
-            raise ValueError(f"a text that is not empty is wanted, not {value!r}")
-        return cast("T", value)
+        if self._adapter is None:
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"a text that is not empty is wanted, not {brief(value)}")
+            value.encode()
+            return cast("T", value)
+        # An instance would pass as it is, whatever was put into it: it is taken apart and made anew.
+        try:
+            plain: object = self._adapter.dump_python(cast("T", value), round_trip=True, warnings="error")
+        except pydantic_core.PydanticSerializationError:
+            plain = value
+            if isinstance(self.form, type) and isinstance(value, self.form):
+                raise ValueError(f"{brief(value)} holds what {shown(self.form)} does not take") from None  # noqa: TRY004
+        return self._adapter.validate_python(plain, by_alias=True, by_name=True)
 
-    def as_text(self, value: T) -> str:
-        """``value`` as a model would have written it."""
-        return cast("str", value) if self._adapter is None else self._adapter.dump_json(value).decode()
+    def text_of(self, value: T, reply: str) -> str:
+        """``value`` as a model would have written it: the ``reply``, where that says the same."""
+        if self._adapter is None:
+            return cast("str", value)
+        if self._adapter.validate_json(reply) == value:
+            return reply
+        return self._adapter.dump_json(value, by_alias=True).decode()
 
 
 class GrowingJSON:
@@ -119,27 +132,31 @@ class GrowingJSON:
         value: What has come until now as plain data: fields may be missing, and the last text be cut short.
     """
 
-    __slots__ = ("_read", "_text", "value")
+    __slots__ = ("_length", "_pieces", "_read", "value")
 
     def __init__(self) -> None:
-        self._text = ""
+        self._pieces: list[str] = []
+        self._length = 0
         self._read = 0
         self.value: Any = None
 
     def feed(self, text: str) -> bool:
         """Take in a piece; ``True`` where ``value`` is another one now."""
-        self._text += text
+        self._pieces.append(text)
+        self._length += len(text)
         # Reading it all at each piece would be quadratic work: each time it has grown by a part of itself is not.
-        if len(self._text) < self._read + self._read // _STEADINESS:
+        if self._length < self._read + self._read // _STEADINESS:
             return False
         return self.finish()
 
     def finish(self) -> bool:
         """Read all that has come; ``True`` where ``value`` is another one now."""
-        self._read = len(self._text)
+        self._read = self._length
+        whole = "".join(self._pieces)
+        self._pieces = [whole]
         try:
-            value = pydantic_core.from_json(self._text, allow_partial="trailing-strings")
-        except ValueError:  # no JSON, or not yet
+            value = pydantic_core.from_json(whole, allow_partial="trailing-strings")
+        except (ValueError, TypeError):  # no JSON, or not yet, or half of a surrogate pair
             return False
         if value == self.value:
             return False

@@ -14,6 +14,7 @@ from promptchain.errors import PromptChainError
 from promptchain.gates import Judgement
 from promptchain.ledger import Ledger
 from promptchain.pricing import in_digits
+from promptchain.spelling import brief
 from promptchain.usage import Usage
 
 __all__ = ["Rejected", "Result", "StepResult"]
@@ -193,7 +194,8 @@ def _all(steps: Mapping[str, StepResult]) -> Iterator[StepResult]:
 
 
 def _jsonable(value: object) -> Any:
+    # Through JSON itself: only there is what JSON has no number for brought to a text.
     try:
-        return pydantic_core.to_jsonable_python(value, fallback=repr, inf_nan_mode="strings")
-    except ValueError:  # bytes that are no text, or a value that holds itself
-        return repr(value)
+        return pydantic_core.from_json(pydantic_core.to_json(value, fallback=brief, inf_nan_mode="strings"))
+    except Exception:  # noqa: BLE001 - bytes that are no text, or a value that holds itself
+        return brief(value)

@@ -211,7 +211,7 @@ async def perform(stage: Stage[In, Out], value: In, run: Run, *, is_last: bool) 
     here.emit(StepStarted(at=began, step=here.path))
     try:
         output = await stage.execute(value, here)
-    except (Exception, asyncio.CancelledError, SystemExit) as error:
+    except BaseException as error:
         failure = _failure(error, here)
         here.emit(StepFailed(at=run.seconds, step=here.path, error=failure, seconds=run.seconds - began))
         if failure is error:
@@ -248,6 +248,8 @@ def _failure(error: BaseException, run: Run) -> BaseException:
     # One that has another run comes from that one, which a stage of this has started.
     elif isinstance(error, PromptChainError) and error.run_id in {None, run.id}:
         failure = error
+    elif isinstance(error, KeyboardInterrupt | GeneratorExit):
+        return error
     else:
         failure = StageError(f"raised {type(error).__name__}: {error}")
     return failure.locate(step=run.path, run_id=run.id, ledger=run.ledger)

@@ -220,8 +220,6 @@ class Step(Stage[In, Out]):
         reply = ArrivingReply(run, self._output, at_once=self._gives_at_once(run))
         try:
             await reply.receive(model, request)
-            # What was given away cannot be taken back, so nothing can be asked for in its place.
-            may_ask_again = may_ask_again and not run.execution.has_committed
             written: Out = self._parsed(reply.text, may_ask_again=may_ask_again)
             output: Out = await judged(
                 self._gates,
@@ -231,12 +229,14 @@ class Step(Stage[In, Out]):
                 may_ask_again=may_ask_again,
                 reply=reply.text,
             )
+            # A gate may have replaced the value, or changed it in its place.
+            text = self._output.text_of(output, reply.text) if run.is_last and self._gates else reply.text
         except BaseException as error:
             reply.retract(error)
             if isinstance(error, PromptChainError) and error.request_id is None:
                 error.request_id = reply.request_id
             raise
-        run.commit(reply.text if output is written else self._output.as_text(output))
+        run.commit(text)
         return output
 
     def _parsed(self, text: str, *, may_ask_again: bool) -> Out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, cast, get_ar
 from typing_extensions import TypeVar
 
 from promptchain.errors import DefinitionError, GateCrashedError
-from promptchain.spelling import nearest
+from promptchain.spelling import brief, nearest
 
 if TYPE_CHECKING:
     from promptchain.arguments import Arguments
@@ -50,9 +51,13 @@ class Verdict:
     def __post_init__(self) -> None:
         if self.decision not in get_args(Decision):
             raise DefinitionError(
-                f"a verdict is made by Verdict.allow(), block(reason), retry(feedback) or replace(value), "
-                f"not of {self.decision!r}."
+                "a verdict is made by Verdict.allow(), block(reason), retry(feedback) or replace(value), "
+                f"not of {brief(self.decision)}."
             )
+        rejects = self.decision in {"block", "retry"}
+        if not _is_writable(self.reason) or (rejects and not self.reason.strip()):
+            wanted = "a text that is not empty" if rejects else "a text as its reason"
+            raise DefinitionError(f"Verdict.{self.decision} takes {wanted}, not {brief(self.reason)}.")
 
     @classmethod
     def allow(cls) -> Verdict:
@@ -66,7 +71,7 @@ class Verdict:
         Raises:
             DefinitionError: There is no reason.
         """
-        return cls("block", _told(reason, "block(reason)"))
+        return cls("block", reason)
 
     @classmethod
     def retry(cls, feedback: str) -> Verdict:
@@ -77,11 +82,15 @@ class Verdict:
         Raises:
             DefinitionError: There is no feedback.
         """
-        return cls("retry", _told(feedback, "retry(feedback)"))
+        return cls("retry", feedback)
 
     @classmethod
     def replace(cls, value: object, reason: str = "") -> Verdict:
-        """Let ``value``, which is of the same type, pass in its place."""
+        """Let ``value``, which is of the same type, pass in its place.
+
+        Raises:
+            DefinitionError: The reason is no text.
+        """
         return cls("replace", reason, value)
 
     @property
@@ -196,9 +205,12 @@ class Gate(Generic[T_contra]):
         """
         try:
             answer = await self.decide(value, run)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if run.is_cancelled:  # whatever the gate made of it
+                raise asyncio.CancelledError from error
+            told = "" if isinstance(error, asyncio.CancelledError) else f": {_said(error)}"
             raise GateCrashedError(
-                f"the gate {self.name!r} crashed instead of judging: {type(error).__name__}: {error}",
+                f"the gate {self.name!r} crashed instead of judging: {type(error).__name__}{told}",
                 gate=self.name,
                 value=value,
             ) from error
@@ -206,7 +218,7 @@ class Gate(Generic[T_contra]):
             return answer
         if not isinstance(answer, bool):
             raise GateCrashedError(
-                f"the gate {self.name!r} returned {answer!r} instead of True, False or a Verdict.",
+                f"the gate {self.name!r} returned {brief(answer)} instead of True, False or a Verdict.",
                 gate=self.name,
                 value=value,
             )
@@ -247,10 +259,22 @@ def _takes_run(predicate: Callable[..., Any]) -> bool:
     return len([p for p in positional if p.default is p.empty]) > 1
 
 
-def _told(reason: str, verdict: str) -> str:
-    if not _is_text(reason):
-        raise DefinitionError(f"Verdict.{verdict} takes a text that is not empty, not {reason!r}.")
-    return reason
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a message is made of it, which must not fail
+        return "it has no message"
+
+
+def _is_writable(text: Any) -> bool:
+    """Whether it is text that can be sent: half of a surrogate pair cannot."""
+    if not isinstance(text, str):
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_text(text: Any) -> bool:

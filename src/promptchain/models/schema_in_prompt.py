@@ -26,8 +26,13 @@ _BEGINNINGS: Final = {
 }
 """Where a value begins. Prose has braces and brackets too, but not these before what follows them in JSON."""
 
-_THOUGHTS: Final = ("<think>", "</think>")
-_FENCED: Final = re.compile(r"\A\s*```\w*\s*\n(.*?)\n?\s*```\s*\Z", re.DOTALL)
+_OPENING: Final = "<think>"
+_CLOSING: Final = re.compile("</think>")
+_THOUGHTS: Final = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
+_UNDECIDED: Final = re.compile(r"(?:[{\[]\s*|</?)[a-z]{0,6}\Z")
+"""What may still become a beginning or a closing tag when more arrives; the longest wait for ``fals`` and ``think``."""
+
+_FENCE: Final = re.compile(r"\s*```\w*\s*\n")
 
 
 class SchemaInPrompt:
@@ -108,9 +113,11 @@ class JsonReader:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._beginning = _BEGINNINGS.get(_kind(schema))
-        self._before = ""
+        self._sought: re.Pattern[str] | None = None
+        self._before: list[str] = []
+        self._undecided: list[str] = []
         self._begun = False
-        self._after: str | None = None
+        self._after: list[str] | None = None
         self._depth = 0
         self._in_string = False
         self._escaped = False
@@ -118,37 +125,51 @@ class JsonReader:
     def feed(self, text: str) -> str:
         """The part of the value that ``text`` brings."""
         if self._after is not None:
-            self._after += text
+            self._after.append(text)
             return ""
         if self._begun:
             return self._through(text)
-        self._before += text
-        at = self._begins_at()
-        if at is None:
+        self._undecided.append(text)
+        # White space decides nothing, and much of it may stand behind a brace: it is searched with what follows it.
+        if self._beginning is None or not text.strip():
+            return ""
+        value = self._search("".join(self._undecided), self._beginning)
+        if value is None:
             return ""
         self._begun = True
-        text, self._before = self._before[at:], self._before[:at]
-        return self._through(text)
+        return self._through(value)
 
     def finish(self) -> str:
         """What is left when the text has ended: nothing, where one value was found and passed on."""
         if not self._begun:
-            rest = _thoughtless(self._before)
-            if self._beginning is not None or rest is None:
-                return self._before
-            fenced = _FENCED.match(rest)
-            return fenced[1] if fenced else rest
-        after = self._after or ""
+            text = "".join([*self._before, *self._undecided])
+            return _bare(text) if self._beginning is None else text
+        after = "".join(self._after or ())
         # A second value: nobody can say which one is meant.
         is_clear = self._beginning is None or self._beginning.search(after) is None
         return "" if is_clear else after
 
-    def _begins_at(self) -> int | None:
-        rest = _thoughtless(self._before)
-        if self._beginning is None or rest is None:
-            return None
-        found = self._beginning.search(rest)
-        return None if found is None else len(self._before) - len(rest) + found.start()
+    def _search(self, text: str, beginning: re.Pattern[str]) -> str | None:
+        """``text`` from where the value begins, or ``None``: then only its undecided end is searched again."""
+        if self._sought is None:
+            begun = text.lstrip()
+            if _OPENING.startswith(begun):
+                self._undecided = [text]
+                return None
+            self._sought = _CLOSING if begun.startswith(_OPENING) else beginning
+        searched_from = 0
+        found = self._sought.search(text)
+        if found and self._sought is _CLOSING:
+            self._sought = beginning
+            searched_from = found.end()
+            found = beginning.search(text, searched_from)
+        if found:
+            return text[found.start() :]
+        undecided = _UNDECIDED.search(text, searched_from)
+        at = undecided.start() if undecided else len(text)
+        self._before.append(text[:at])
+        self._undecided = [text[at:]]
+        return None
 
     def _through(self, text: str) -> str:
         """``text`` up to the end of the value; the rest is kept."""
@@ -167,7 +188,7 @@ class JsonReader:
             elif character in "}]":
                 self._depth -= 1
                 if self._depth == 0:
-                    self._after = text[at + 1 :]
+                    self._after = [text[at + 1 :]]
                     return text[: at + 1]
         return text
 
@@ -183,12 +204,11 @@ def _kind(schema: Mapping[str, Any]) -> str:
     return str(schema.get("type", ""))
 
 
-def _thoughtless(text: str) -> str | None:
-    """``text`` behind the thoughts that some servers leave in front of it; ``None`` while these last."""
-    opening, closing = _THOUGHTS
-    begun = text.lstrip()
-    if begun.startswith(opening):
-        _, ended, rest = begun.partition(closing)
-        return rest if ended else None
-    # The tag itself may still be arriving.
-    return None if begun and opening.startswith(begun) else text
+def _bare(text: str) -> str:
+    """``text`` without thoughts in front of it and without a code fence around it."""
+    thoughts = _THOUGHTS.match(text)
+    rest = text[thoughts.end() :] if thoughts else text
+    fence, fenced = _FENCE.match(rest), rest.rstrip()
+    if fence and fenced.endswith("```", fence.end()):
+        return fenced[fence.end() : -len("```")].rstrip()
+    return rest
