@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Literal
 
 import pytest
@@ -19,6 +20,7 @@ from promptchain.models.schema_in_prompt import JsonReader
 from promptchain.testing import MessagesAPI
 
 OBJECT = {"type": "object"}
+SPACED = "```" + "\n" * 20_000 + "x" + "\n" * 20_000
 
 
 class City(BaseModel):
@@ -141,6 +143,12 @@ def test_what_stands_around_an_object_is_taken_off(text: str, value: str, size: 
         ({"$ref": "#/$defs/A", "$defs": {"A": {"type": "object"}}}, 'so: {"a": 1}', '{"a": 1}'),
         ({"anyOf": [{"type": "object"}, {"type": "object"}]}, 'so: {"a": 1}', '{"a": 1}'),
         ({"anyOf": [{"type": "object"}, {"type": "null"}]}, '```\n{"a": 1}\n```', '{"a": 1}'),
+        ({"type": "array"}, "[x] [ nul, [fal [\n\n false] [no]", "[\n\n false]"),
+        ({"type": "string"}, '```json\n\n  "a" \n\n```', '  "a"'),
+        ({"type": "string"}, "```\n```", ""),
+        ({"type": "string"}, '```json "a"```', '```json "a"```'),
+        # With this much white space, a pattern that tries each way to share it out does not end.
+        pytest.param({"type": "string"}, SPACED, SPACED, id="much white space behind a fence"),
     ],
 )
 def test_other_kinds_of_values_are_found_as_their_schema_says(
@@ -170,3 +178,38 @@ def test_every_object_comes_out_as_it_went_in(
     text = json.dumps(value, ensure_ascii=False)
     around = f"```json\n{text}\n```" if fenced else text
     assert read(f"{before}{around}{after}", size=size) == text
+
+
+class CountingReader(JsonReader):
+    """Counts the characters that are searched."""
+
+    searched = 0
+
+    def _search(self, text: str, beginning: re.Pattern[str]) -> str | None:
+        self.searched += len(text)
+        return super()._search(text, beginning)
+
+
+CODE = "for (i = 0; i < n; i++) {\n    if (seen[i]) { continue; }\n    [total] += [ weigh(items[i]) ];\n}\n"
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("schema", [OBJECT, {"type": "array"}])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(CODE * 300, id="code"),
+        pytest.param(("{" + " " * 15_000) * 2, id="white space behind a brace"),
+        pytest.param("[" + " " * 30_000 + "nulx", id="white space behind a bracket"),
+        pytest.param("{\n" * 15_000, id="lines of braces"),
+        pytest.param("{ x " * 7_500, id="braces and words"),
+        pytest.param("One has to think. " * 1_500, id="prose"),
+        pytest.param("<think>" + CODE * 300, id="thoughts"),
+        pytest.param(" " * 30_000 + "<think></think" * 3, id="white space before thoughts"),
+    ],
+)
+def test_each_character_is_searched_a_few_times_at_most(text: str, schema: dict[str, Any], size: int) -> None:
+    reader = CountingReader(schema)
+    assert not any(reader.feed(text[begin : begin + size]) for begin in range(0, len(text), size))
+    assert reader.finish() == text
+    assert reader.searched <= 8 * len(text)

@@ -29,8 +29,8 @@ _BEGINNINGS: Final = {
 _OPENING: Final = "<think>"
 _CLOSING: Final = re.compile("</think>")
 _THOUGHTS: Final = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
-_UNDECIDED: Final = re.compile(r"(?:[{\[]\s*|</?)[a-z]{0,6}\Z")
-"""What may still become a beginning or a closing tag when more arrives; the longest wait for ``fals`` and ``think``."""
+_UNDECIDED: Final = re.compile(r"(?:[{\[]\s*|</?)[a-z]{0,5}\Z")
+"""The end of a text that may still become a beginning or a closing tag: at the longest ``[ fals`` or ``</think``."""
 
 _FENCE: Final = re.compile(r"\s*```\w*\s*\n")
 
@@ -105,7 +105,8 @@ class JsonReader:
     """Takes one JSON value out of a text as it arrives, sans-IO.
 
     An object or an array is passed on piece by piece; any other value, which is short, at the end. What
-    stands around it is held back until it is clear that it can go.
+    stands around it is held back until it is clear that it can go. The work grows with the length of the text,
+    however small its pieces are.
 
     Args:
         schema: JSON Schema of the value that is looked for.
@@ -157,15 +158,13 @@ class JsonReader:
                 self._undecided = [text]
                 return None
             self._sought = _CLOSING if begun.startswith(_OPENING) else beginning
-        searched_from = 0
         found = self._sought.search(text)
         if found and self._sought is _CLOSING:
             self._sought = beginning
-            searched_from = found.end()
-            found = beginning.search(text, searched_from)
+            found = beginning.search(text, found.end())
         if found:
             return text[found.start() :]
-        undecided = _UNDECIDED.search(text, searched_from)
+        undecided = _UNDECIDED.search(text)
         at = undecided.start() if undecided else len(text)
         self._before.append(text[:at])
         self._undecided = [text[at:]]
