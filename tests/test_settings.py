@@ -204,16 +204,19 @@ async def test_offline_is_the_stand_in_whoever_is_replaced(messages_api: Message
     assert len(messages_api.bill) == 0
 
 
-async def test_a_model_that_is_no_claude_model_is_replaced_and_a_model_of_a_profile_is_asked_itself(
+async def test_a_model_that_cannot_be_asked_by_another_name_is_not_left_for_the_public_api(
     messages_api: MessagesAPI,
 ) -> None:
-    replaced, own = ScriptedModel("never"), ScriptedModel("mine", name="own")
-    for model in (replaced, SchemaInPrompt(replaced)):
+    kept, own = ScriptedModel("never"), ScriptedModel("mine", name="own")
+    for model in (kept, SchemaInPrompt(kept)):
         chain = Chain("c", Step("a", prompt="{input}"), model=model, profiles={"own": Profile(model=own)})
-        await chain.run("Say hello.", settings=say(MODEL="claude-haiku-4-5", PROFILE="cost"))
-    assert [r.model for r in messages_api.bill] == ["claude-haiku-5-5"] * 2
+        with pytest.raises(
+            ConfigurationError, match="profile 'cost': 'claude-haiku-5-5' cannot take the place of"
+        ):
+            await chain.run("Say hello.", settings=say(PROFILE="cost"))
+    assert len(messages_api.bill) == 0
     assert (await chain.run("Say hello.", settings=say(PROFILE="own"))).output == "mine"
-    assert replaced.requests == []
+    assert kept.requests == []
 
 
 async def test_settings_name_a_model_for_steps_of_which_the_code_names_none(

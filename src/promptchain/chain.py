@@ -8,7 +8,7 @@ from typing import Any, Final, cast, overload
 
 from typing_extensions import TypeVar, Unpack
 
-from promptchain.arguments import Arguments, Options, model_of, refuse_unknown
+from promptchain.arguments import Arguments, Options, refuse_unknown
 from promptchain.background import wait_for
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
@@ -173,7 +173,7 @@ class Chain(Stage[In, Out]):
         run = Run.begin(
             value,
             request_id=request_id,
-            model=model_of(model),
+            model=model,
             readers=readers,
             settings=settings,
             profiles=self._profiles,
@@ -220,13 +220,12 @@ class Chain(Stage[In, Out]):
         its connection to the API, when the block is left.
         """
         value = self._input.accept(input)
-        other = model_of(model)
 
         async def start(put: Reader, room: Callable[[], Awaitable[None]], ledger: Ledger) -> Result[Out]:
             run = Run.begin(
                 value,
                 request_id=request_id,
-                model=other,
+                model=model,
                 readers=(put, *readers),
                 ledger=ledger,
                 room=room,
@@ -284,21 +283,20 @@ class Chain(Stage[In, Out]):
 
     def _see_models(self, run: Run) -> None:
         """See before anything is sent that all who are asked are named, and take what is said of the calls."""
-        instead, overrides = run.execution.model, run.execution.overrides
+        overrides = run.execution.overrides
         calls: Sequence[ModelCall] = self._calls
         if overrides is not None:
             calls = [call for place in self._outline for call in place.held(overrides).calls]
-        missing = [call.path for call in calls if (instead or call.model) is None]
+        missing = [call.path for call in calls if run.asked(call.model) is None]
         if missing:
             raise DefinitionError(
                 f"no model is named for {', '.join(missing)}: give the chain one, as in "
                 f"Chain({self.name!r}, ..., model='claude-haiku-4-5')."
             )
-        if (
-            instead is not None or overrides is not None
-        ):  # what the code says was seen when the chain was built
+        # What the code says was seen when the chain was built.
+        if run.execution.model is not None or overrides is not None:
             for call in calls:
-                call.refuse_unfit(instead)
+                call.refuse_unfit(run.asked(call.model))
 
 
 def _as_it_is(value: Any) -> Any:

@@ -6,9 +6,7 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Final, Literal
-
-from pydantic import ConfigDict, Field
+from typing import Any, ClassVar, Final, Literal
 
 from promptchain.arguments import Arguments
 from promptchain.arriving import refuse_stop
@@ -54,9 +52,9 @@ _ONE_TURN: Final = (
 class Opinion:
     """What the judge replies. The reason stands first, so that it is thought before it is decided."""
 
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+    __pydantic_config__: ClassVar[Mapping[str, str]] = {"extra": "forbid"}
 
-    reason: Annotated[str, Field(description="What decides, in one to three sentences.")]
+    reason: str
     verdict: Literal["pass", "fail"]
 
 
@@ -161,7 +159,7 @@ class JudgeGate(Gate[object]):
             StepTimeoutError: It took too long.
             DefinitionError: No model is named, or it does not take what is said of its calls.
         """
-        model = run.execution.model or self._arguments.model or run.arguments.model
+        model = run.asked(self._arguments.model or run.arguments.model)
         if model is None:
             raise DefinitionError(
                 "no model is named, neither by the judge nor by the step or the chain: "

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from promptchain.arguments import NOTHING_SAID, Arguments
+from promptchain.arguments import NOTHING_SAID, Arguments, model_of
 from promptchain.errors import InputError
 from promptchain.events import Event, GateJudged, Reader, TextCommitted
 from promptchain.gates import Judgement
 from promptchain.ledger import Ledger
-from promptchain.models import Model
+from promptchain.models import Model, in_place_of
 from promptchain.result import Rejected, StepResult
 from promptchain.settings import Layer, Overrides, Profile, Settings
 
@@ -34,6 +34,7 @@ class Execution:
     ledger: Ledger
     readers: tuple[Reader, ...]
     model: Model | None
+    names_model: bool
     room: Callable[[], Awaitable[None]] | None
     began: float
     cancellations: int
@@ -86,7 +87,7 @@ class Run:
         *,
         request_id: str | None = None,
         readers: Sequence[Reader] = (),
-        model: Model | None = None,
+        model: str | Model | None = None,
         ledger: Ledger | None = None,
         room: Callable[[], Awaitable[None]] | None = None,
         settings: Settings | None = None,
@@ -98,7 +99,7 @@ class Run:
             value: The input.
             request_id: The caller's id for it; left out, the run's own.
             readers: Called with each event.
-            model: Asked instead of every model that the chain names.
+            model: Asked instead of every model that the chain names. A name is asked for where those are asked.
             ledger: Where the attempts go; left out, a new one.
             room: Awaited after each piece of text, so that a slow reader slows the run.
             settings: What is said outside of the code; left out, the environment of the process is read.
@@ -122,7 +123,8 @@ class Run:
             request_id=request_id or run_id,
             ledger=Ledger() if ledger is None else ledger,
             readers=tuple(readers),
-            model=model,
+            model=model_of(model),
+            names_model=isinstance(model, str),
             room=room,
             began=time.perf_counter(),
             cancellations=_cancellations(),
@@ -189,6 +191,13 @@ class Run:
             return own.over(self.arguments)
         said = (Layer("step", own), Layer("chain", self.arguments))
         return overrides.effective(self.path, said).arguments
+
+    def asked(self, model: Model | None) -> Model | None:
+        """Who is asked where the chain names ``model``: it, or whom the run was given in the place of all."""
+        instead = self.execution.model
+        if instead is None or model is None or not self.execution.names_model:
+            return instead or model
+        return in_place_of(model, instead) or instead
 
     def lookup(self, name: str) -> object:
         """The value of a template's name, which was checked when the chain was built."""

@@ -133,11 +133,13 @@ class Pipeline(Stage[In, Out]):
     def __init__(self, stages: tuple[Stage[Any, Any], ...]) -> None:
         super().__init__("-".join(stage.name for stage in stages)[:64].rstrip("-"))
         self._stages = stages
-        for index, stage in enumerate(stages):
-            if stage.name in {earlier.name for earlier in stages[:index]}:
+        names: set[str] = set()
+        for stage in stages:
+            if stage.name in names:
                 raise DefinitionError(
                     f"two stages are named {stage.name!r}: give each its own name, as prompts and results go by it."
                 )
+            names.add(stage.name)
         for before, after in itertools.pairwise(stages):
             if not fits(before.output_type, after.input_type):
                 raise LinkError(

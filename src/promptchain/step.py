@@ -194,7 +194,7 @@ class Step(Stage[In, Out]):
         run.prompt_hash = self._prompt.digest
         run.system_hash = self._system.digest if self._system else None
         arguments = run.arguments = run.effective(self._arguments)
-        model = run.execution.model or arguments.model
+        model = run.asked(arguments.model)
         if model is None:
             raise DefinitionError("no model is named, neither by the step nor by the chain.")
         refuse_unfit(arguments, model)

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from promptchain.errors import DefinitionError
 from promptchain.models.anthropic import AnthropicModel
-from promptchain.models.base import Model, complete
+from promptchain.models.base import Model, complete, renamed
 from promptchain.models.offline import OfflineModel
 from promptchain.models.schema_in_prompt import SchemaInPrompt
 from promptchain.models.scripted import Scripted, ScriptedModel
@@ -19,6 +19,7 @@ __all__ = [
     "Scripted",
     "ScriptedModel",
     "complete",
+    "in_place_of",
     "model_named",
 ]
 
@@ -37,3 +38,21 @@ def model_named(name: str) -> Model:
     if name == OfflineModel.name:
         return OfflineModel()
     return AnthropicModel(name)
+
+
+def in_place_of(replaced: Model, named: Model) -> Model | None:
+    """Who is asked when a name takes the place of a chain's own model.
+
+    The name is asked for where that model is: with its client, its key and its address. The stand-in for
+    ``"offline"`` stands for itself, and in its own place for any model.
+
+    Args:
+        replaced: The chain's own model.
+        named: What the name stands for.
+
+    Returns:
+        ``None`` where the chain's own model cannot be asked by another name.
+    """
+    if isinstance(named, OfflineModel) or isinstance(replaced, OfflineModel):
+        return named
+    return renamed(replaced, named.name)

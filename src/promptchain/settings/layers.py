@@ -13,8 +13,9 @@ from promptchain.arguments import (
     DEFAULT_MAX_TOKENS,
     Arguments,
 )
-from promptchain.models import AnthropicModel, Model
-from promptchain.models.base import renamed
+from promptchain.errors import ConfigurationError
+from promptchain.models import Model, in_place_of
+from promptchain.spelling import brief
 
 __all__ = ["BUILT_IN", "FIELDS", "Effective", "Layer", "resolved"]
 
@@ -88,10 +89,16 @@ def _asked(layers: Iterable[Layer]) -> Model | None:
     """The model of the first layer; a mere name is asked for where the code's own model is asked."""
     first, *others = layers
     named = first.said.model
-    if not first.names_model or not isinstance(named, AnthropicModel):  # "offline" is no Claude model
+    if named is None or not first.names_model:
         return named
     for layer in others:
-        if not layer.names_model:
-            replaced = layer.said.model
-            return (renamed(replaced, named.name) if replaced is not None else None) or named
+        replaced = layer.said.model
+        if not layer.names_model and replaced is not None:
+            asked = in_place_of(replaced, named)
+            if asked is None:
+                raise ConfigurationError(
+                    f"{first.origin}: {named.name!r} cannot take the place of {brief(replaced)}, which has no method "
+                    "renamed(name): hand the model over itself, with run(model=...), or name it in the code."
+                )
+            return asked
     return named

@@ -1,0 +1,48 @@
+"""Names that take the place of a chain's own models: they are asked for where those are."""
+
+from __future__ import annotations
+
+import pytest
+
+from promptchain import AnthropicModel, Chain, JudgeGate, OfflineModel, ScriptedModel, Step
+from promptchain.settings import Settings
+from promptchain.testing import MessagesAPI
+
+GOOD = {"reason": "It is.", "verdict": "pass"}
+
+
+async def test_a_name_that_is_handed_to_the_run_is_asked_for_where_the_chain_asks(
+    messages_api: MessagesAPI,
+) -> None:
+    with MessagesAPI() as own:
+        model = AnthropicModel("claude-haiku-4-5", base_url=own.url, api_key="mine")
+        chain = Chain("c", Step("a", prompt="{input}", gates=[JudgeGate("It is good.")]), model=model)
+        own.script("one", GOOD)
+        result = await chain.run("x", model="claude-opus-5")
+        assert [(entry.model, entry.headers["authorization"]) for entry in own.bill] == [
+            ("claude-opus-5", "Bearer mine")
+        ] * 2
+        assert [attempt.model for attempt in result.ledger] == ["claude-opus-5"] * 2
+    assert len(messages_api.bill) == 0
+
+
+async def test_a_model_that_is_handed_to_the_run_is_asked_itself(messages_api: MessagesAPI) -> None:
+    model = AnthropicModel("claude-haiku-4-5", base_url="http://127.0.0.1:9", api_key="mine")
+    chain = Chain("c", Step("a", prompt="{input}"), model=model)
+    await chain.run("x", model=AnthropicModel("claude-opus-5"))
+    assert [entry.model for entry in messages_api.bill] == ["claude-opus-5"]
+    assert "offline" in (await chain.run("x", model="offline")).output
+
+
+@pytest.mark.parametrize("own", [ScriptedModel("never"), OfflineModel()])
+async def test_the_caller_of_a_run_may_name_a_model_in_the_place_of_any(
+    own: ScriptedModel | OfflineModel, messages_api: MessagesAPI
+) -> None:
+    await Chain("c", Step("a", prompt="{input}"), model=own).run("x", model="claude-opus-5")
+    assert [entry.model for entry in messages_api.bill] == ["claude-opus-5"]
+
+
+async def test_settings_may_name_a_model_in_the_place_of_the_stand_in(messages_api: MessagesAPI) -> None:
+    chain = Chain("c", Step("a", prompt="{input}"), model="offline")
+    await chain.run("x", settings=Settings.read({"PROMPTCHAIN_PROFILE": "cost"}))
+    assert [entry.model for entry in messages_api.bill] == ["claude-haiku-5-5"]
