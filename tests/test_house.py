@@ -50,6 +50,8 @@ def watch(event, args):
             path, mode, flags = args
             if isinstance(mode, str) and set(mode) & set("wax+") or mode is None and flags & 3:
                 deeds.append(f"open {{path}} to write")
+            elif not str(path).endswith((".py", ".pyc", ".so", ".pyd")):
+                deeds.append(f"open {{path}} to read")  # as the metadata of all that is installed
         case "subprocess.Popen" | "os.system" | "os.mkdir" | "os.remove" | "os.rename" | "os.putenv":
             deeds.append(f"{{event}} {{args}}")
         case _ if event.startswith(("socket.", "urllib.", "http.")):
@@ -100,13 +102,13 @@ def test_importing_promptchain_loads_nothing_heavy_and_touches_nothing(
 
 
 def test_the_watch_of_that_test_sees_what_it_looks_for(tmp_path: Path, offline_env: dict[str, str]) -> None:
-    opens = "open('x', 'w').close(); os.close(os.open('y', os.O_CREAT | os.O_WRONLY))"
+    opens = "open('x', 'w').close(); os.close(os.open('y', os.O_CREAT | os.O_WRONLY)); open('x').close()"
     deed = f"import os, socket, msgspec; {opens}; socket.socket()"
     env = {name: value for name, value in offline_env.items() if not name.startswith("COVERAGE_")}
     seen = json.loads(
         run(sys.executable, "-B", "-c", IMPORT.replace("import promptchain", deed), cwd=tmp_path, env=env)
     )
-    assert [deed.split()[0] for deed in seen["deeds"]] == ["open", "open", "socket.__new__"]
+    assert [deed.split()[0] for deed in seen["deeds"]] == ["open", "open", "open", "socket.__new__"]
     assert seen["loaded"] == ["msgspec"]
 
 
