@@ -50,10 +50,9 @@ class AnthropicModel:
         name: The model, such as ``"claude-haiku-4-5"``.
         client: An ``AsyncAnthropic`` of the caller's own, or the SDK's client for Bedrock, Vertex or Foundry. The
             caller closes it; it is used in one event loop, and its own middleware may pass a request on once.
-            Without one, a client
-            is made from the SDK's environment variables (``ANTHROPIC_API_KEY``, ``ANTHROPIC_BASE_URL`` …),
-            shared by all models of an event loop and closed with it; it uses the aiohttp transport where
-            aiohttp is installed.
+            Without one, a client is made from the SDK's environment variables (``ANTHROPIC_API_KEY``,
+            ``ANTHROPIC_BASE_URL`` …), shared by all models of an event loop and closed with it; it uses the
+            aiohttp transport where aiohttp is installed.
         api_key: Key to use instead of the environment's. Not together with ``client``.
         base_url: Address of the API, without ``/v1``. Not together with ``client``.
         timeout: Seconds without a byte from the API after which the attempt fails. Left out, the client's.
