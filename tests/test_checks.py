@@ -743,3 +743,28 @@ async def test_a_label_in_another_spelling_reaches_the_next_step_as_it_is_meant(
     label = Step("label", prompt="{input}", gates=[one_of(["bug", "wish"], case_sensitive=False)])
     result = await Chain("c", label, model=ScriptedModel("Bug\n")).run("x")
     assert result.output == "bug"
+
+
+class _Inner(BaseModel):
+    name: str
+
+
+class _Outer(BaseModel):
+    inner: _Inner
+    maybe: _Inner | None = None
+
+
+@pytest.mark.parametrize("path", ["ordr", "inner.nam", "inner.name.x"])
+def test_a_part_that_the_output_surely_does_not_have_is_refused_when_the_step_is_built(path: str) -> None:
+    with pytest.raises(DefinitionError, match=r"step 'a': the gate .* is no part of _Outer"):
+        Step("a", prompt="x", output=_Outer, gates=[not_empty(field=path)])
+
+
+@pytest.mark.parametrize("path", ["inner", "inner.name", "maybe.name"])
+def test_a_part_that_the_output_may_have_is_not_refused(path: str) -> None:
+    Step("a", prompt="x", output=_Outer, gates=[not_empty(field=path)])
+
+
+def test_a_part_of_a_text_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="is no part of str"):
+        Step("a", prompt="x", gates=[not_empty(field="name")])

@@ -151,3 +151,9 @@ def test_a_rejection_without_a_reason_is_refused(text: Any) -> None:
 def test_a_mode_that_is_none_is_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(DefinitionError, match=says):
         Gate(is_long, "reason", **options)
+
+
+@pytest.mark.parametrize("predicate", [lambda: True, lambda a, b, c: True])
+def test_a_function_that_cannot_take_a_value_is_no_gate(predicate: Any) -> None:
+    with pytest.raises(DefinitionError, match="of the value, or of the value and the run"):
+        Gate(predicate, "reason")

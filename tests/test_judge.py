@@ -504,7 +504,7 @@ def test_the_rubric_may_stand_in_a_file(tmp_path: Path) -> None:
     assert judge.rubric == "# Rubric\nNo {braces} matter: ä.\n"
     assert judge.reason == "it does not meet the rubric: # Rubric"
     assert judge.name == "judge"
-    assert judge.arguments.max_tokens == 1_024
+    assert judge.arguments.max_tokens == 4_096
     assert repr(judge) == "JudgeGate('judge')"
     with pytest.raises(PromptFileError, match=r"the rubric file .* does not exist. Did you mean 'rubric.md'"):
         JudgeGate(tmp_path / "rubrics.md")

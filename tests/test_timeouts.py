@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -28,7 +30,7 @@ async def test_a_step_that_takes_too_long_is_ended_with_its_request(messages_api
     with pytest.raises(StepTimeoutError) as caught:
         await Chain("c", slow, model=HAIKU).run("x", readers=[seen.append])
     assert str(caught.value) == (
-        "step 'slow': it took longer than its timeout of 1.5 s: allow it more, or ask for less."
+        "step 'slow': it took longer than its timeout of 1.5 s: allow it more time, or give it less to do."
     )
     assert caught.value.ledger is not None
     (attempt,) = caught.value.ledger
@@ -37,6 +39,19 @@ async def test_a_step_that_takes_too_long_is_ended_with_its_request(messages_api
     assert attempt.usage.output_tokens >= messages_api.bill.usage.output_tokens
     assert [e.reason for e in seen if isinstance(e, TextRetracted)] == ["cancelled"]
     assert [type(e.error) for e in seen if isinstance(e, StepFailed)] == [StepTimeoutError]
+
+
+def test_what_is_done_once_a_process_is_no_part_of_a_steps_timeout(messages_api: MessagesAPI) -> None:
+    code = (
+        "from promptchain import Chain, Step\n"
+        "step = Step('a', prompt='{input}', timeout=1.2, model='claude-haiku-4-5')\n"
+        "print(len(Chain('c', step).run_sync('x').ledger))"
+    )
+    # The SDK alone takes longer than that to import.
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr) == ("1\n", "")
 
 
 async def test_the_timeout_is_of_the_whole_step_and_not_of_an_attempt() -> None:

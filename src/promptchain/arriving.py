@@ -80,6 +80,7 @@ class ArrivingReply:
                     step=run.path,
                     attempt=run.attempt,
                     reason=reason or type(error).__name__,
+                    is_answer=run.is_last,
                 )
             )
 

@@ -13,7 +13,7 @@ from promptchain.background import wait_for
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
 from promptchain.gates import Gate
-from promptchain.gates.base import refuse_other_gates
+from promptchain.gates.base import gates_of
 from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
 from promptchain.judging import INPUT, judged
 from promptchain.ledger import Ledger
@@ -84,8 +84,8 @@ class Chain(Stage[In, Out]):
                     f"it takes a stage, or stages joined with '|', not {type(stages).__name__}."
                 )
             self._arguments = Arguments.of(options)
-            self._gates = refuse_other_gates(options.get("input_gates"), "input_gates")
             self._input = InputType(stages.input_type, options.get("max_input_bytes", DEFAULT_MAX_BYTES))
+            self._gates = gates_of(options.get("input_gates"), stages.input_type, "input_gates")
         except DefinitionError as error:
             error.args = (f"the chain {name!r}: {error.message}",)
             raise

@@ -130,10 +130,12 @@ class TextRetracted(Event):
     Attributes:
         attempt: Whose text.
         reason: Why.
+        is_answer: Whether it was to be the answer of the run.
     """
 
     attempt: int
     reason: str
+    is_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing_extensions import TypeVar
 from promptchain.arguments import Arguments
 from promptchain.errors import DefinitionError
 from promptchain.gates import Gate
-from promptchain.gates.base import refuse_other_gates
+from promptchain.gates.base import gates_of
 from promptchain.judging import judged
 from promptchain.run import Run
 from promptchain.stage import In, Out, Stage, limited
@@ -53,13 +53,13 @@ class FunctionStage(Stage[In, Out]):
         timeout: float | None = None,
     ) -> None:
         super().__init__(name or str(getattr(function, "__name__", "function")))
+        self._function = function
+        self._takes_run, self.input_type, self.output_type = self._signature(function)
         try:
-            self._gates = refuse_other_gates(gates)
+            self._gates = gates_of(gates, self.output_type)
             self._arguments = Arguments.of({"timeout": timeout})
         except DefinitionError as error:
             raise error.locate(step=self.name) from error.__cause__
-        self._function = function
-        self._takes_run, self.input_type, self.output_type = self._signature(function)
         self.__doc__ = function.__doc__
 
     @property

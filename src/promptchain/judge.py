@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
-from promptchain.arguments import Arguments
+from promptchain.arguments import DEFAULT_MAX_TOKENS, Arguments
 from promptchain.arriving import refuse_stop
 from promptchain.errors import DefinitionError, GateCrashedError, OutputError, PromptChainError, ReplyError
 from promptchain.fitness import refuse_unfit
@@ -16,15 +16,13 @@ from promptchain.gates import Gate, Mode, OnFail, Verdict
 from promptchain.messages import Effort, ModelRequest
 from promptchain.metered import Metered
 from promptchain.models import Model, complete
+from promptchain.models.base import prepare
 from promptchain.outputs import OutputType
 from promptchain.run import Run
 from promptchain.stage import limited, refuse_bad_name
 from promptchain.templates import Prompt, as_text, text_of
 
 __all__ = ["JudgeGate"]
-
-# A verdict is short; models that think first need room for that as well.
-DEFAULT_MAX_TOKENS: Final = 1_024
 
 # The same for every value, so that it can be cached.
 _SYSTEM: Final = """\
@@ -167,6 +165,7 @@ class JudgeGate(Gate[object]):
             )
         refuse_unfit(self._arguments, model)
         request = self._request(value, run)
+        await prepare(model)
         opinion = await limited(self._arguments.timeout, _asked(Metered(model, self._seat(run)), request))
         if opinion.verdict == "pass":
             return Verdict.allow()

@@ -200,7 +200,7 @@ async def limited(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
 
 def _too_long(seconds: float) -> StepTimeoutError:
     return StepTimeoutError(
-        f"it took longer than its timeout of {seconds:g} s: allow it more, or ask for less."
+        f"it took longer than its timeout of {seconds:g} s: allow it more time, or give it less to do."
     )
 
 

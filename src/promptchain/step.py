@@ -25,7 +25,7 @@ from promptchain.errors import (
 )
 from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate
-from promptchain.gates.base import refuse_other_gates
+from promptchain.gates.base import gates_of
 from promptchain.judging import AskAgain, judged
 from promptchain.messages import (
     REPLY_AGAIN,
@@ -33,6 +33,7 @@ from promptchain.messages import (
     ModelRequest,
 )
 from promptchain.metered import Metered
+from promptchain.models.base import prepare
 from promptchain.outputs import OutputType
 from promptchain.result import Rejected
 from promptchain.run import Run
@@ -149,7 +150,7 @@ class Step(Stage[In, Out]):
             self._system = None if system is None else Template(system, "system prompt")
             self._output: OutputType[Any] = OutputType(output)
             self._arguments = Arguments.of(options)
-            self._gates = refuse_other_gates(gates)
+            self._gates = gates_of(gates, output)
         except DefinitionError as error:
             raise error.locate(step=name) from error.__cause__
         self.input_type = input
@@ -198,6 +199,7 @@ class Step(Stage[In, Out]):
         if model is None:
             raise DefinitionError("no model is named, neither by the step nor by the chain.")
         refuse_unfit(arguments, model)
+        await prepare(model)
         conversation = self._converse(Metered(model, run), self._request(arguments, run), run)
         return await limited(arguments.timeout, conversation)
 

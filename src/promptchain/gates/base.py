@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from promptchain.arguments import Arguments
     from promptchain.run import Run
 
-__all__ = ["Decision", "Gate", "Judgement", "Mode", "OnFail", "Verdict", "refuse_other_gates"]
+__all__ = ["Decision", "Gate", "Judgement", "Mode", "OnFail", "Verdict", "gates_of"]
 
 # Without a default, which mypy would put in place of what a lambda is handed.
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -197,6 +197,16 @@ class Gate(Generic[T_contra]):
         """What it says of model calls of its own, or ``None`` where it asks no model."""
         return None
 
+    def check(self, form: Any) -> None:
+        """See that it can judge values of a type. Called when a step, a function stage or a chain is built.
+
+        Args:
+            form: The type; ``typing.Any`` where none is declared.
+
+        Raises:
+            DefinitionError: It surely cannot.
+        """
+
     async def judge(self, value: T_contra, run: Run) -> Verdict:
         """Judge ``value``.
 
@@ -233,18 +243,30 @@ class Gate(Generic[T_contra]):
         return f"{type(self).__name__}({self.name!r})"
 
 
-def refuse_other_gates(gates: Any, option: str = "gates") -> tuple[Gate[Any], ...]:
+def gates_of(gates: Any, form: Any, option: str = "gates") -> tuple[Gate[Any], ...]:
     """The gates of a list, which holds nothing else.
 
+    Args:
+        gates: The list; ``None`` is one without gates.
+        form: Type of what they judge.
+        option: What the list is called, for messages.
+
     Raises:
-        DefinitionError: It holds something else, or is no list.
+        DefinitionError: It holds something else, is no list, or a gate surely cannot judge the type.
     """
     if gates is None:
         return ()
     if isinstance(gates, list | tuple) and all(
         isinstance(gate, Gate) for gate in cast("list[object]", gates)
     ):
-        return tuple(cast("list[Gate[Any]]", gates))
+        found = tuple(cast("list[Gate[Any]]", gates))
+        for gate in found:
+            try:
+                gate.check(form)
+            except DefinitionError as error:
+                error.args = (f"the gate {gate.name!r}: {error.message}",)
+                raise
+        return found
     raise DefinitionError(
         f"{option} is a list of gates, as in {option}=[Gate(check, 'why not')], not {gates!r}."
     )
@@ -256,7 +278,11 @@ def _takes_run(predicate: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):  # some built-in functions have none to show
         return False
     positional = [p for p in parameters if p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD}]
-    return len([p for p in positional if p.default is p.empty]) > 1
+    required = [p for p in positional if p.default is p.empty]
+    takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if len(required) > 2 or not (positional or takes_any):
+        raise DefinitionError("a gate takes a function of the value, or of the value and the run.")
+    return len(required) > 1
 
 
 def _said(error: BaseException) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Final, Union, cast, get_origin
 
 from pydantic import BaseModel
 
 from promptchain.errors import DefinitionError
-from promptchain.fields import NoFields, field_types
+from promptchain.fields import NoFields, field_types, shown
 from promptchain.gates.base import Gate, Mode, OnFail, Verdict
 from promptchain.spelling import nearest
 
@@ -49,6 +50,29 @@ class Part:
     def subject(self) -> str:
         """How a sentence about it begins."""
         return "it" if self.path is None else repr(self.path)
+
+    def check(self, form: Any) -> None:
+        """See that values of a type may have the part. Where that is not known they may.
+
+        Raises:
+            DefinitionError: They surely have none.
+        """
+        known: Any = form
+        for name in self._names:
+            if get_origin(known) in {Union, UnionType}:  # any of it may have the part
+                return
+            try:
+                fields = field_types(known)
+            except NoFields:
+                fields = {}
+            if fields is None:
+                return
+            if name not in fields:
+                raise DefinitionError(
+                    f"field={self.path!r} is no part of {shown(form)}: {shown(known)} has no {name!r}."
+                    f"{nearest(name, fields)}"
+                )
+            known = fields[name]
 
     def of(self, value: object) -> object:
         """The part.
@@ -91,6 +115,20 @@ class Part:
         return found
 
 
+class _PartGate(Gate[object]):
+    """A gate that judges a part."""
+
+    def __init__(
+        self, part: Part, predicate: Callable[[object, Run], Verdict], reason: str, **options: Any
+    ) -> None:
+        super().__init__(predicate, reason, **options)
+        self._part = part
+
+    def check(self, form: Any) -> None:
+        """See that values of a type may have the part."""
+        self._part.check(form)
+
+
 def gate_of_part(
     judge: Callable[[Any, Run], str | Verdict | None],
     part: Part,
@@ -129,7 +167,8 @@ def gate_of_part(
         why = reason or f"{subject} {said}"
         return Verdict.retry(why) if on_fail == "retry" else Verdict.block(why)
 
-    return Gate(
+    return _PartGate(
+        part,
         predicate,
         f"{subject} {wanted}" if reason is None else reason,
         name=name or (kind if part.path is None else f"{kind}({part.path})"),

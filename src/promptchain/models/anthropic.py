@@ -107,6 +107,10 @@ class AnthropicModel:
     def __repr__(self) -> str:
         return f"AnthropicModel({self._name!r})"
 
+    async def prepare(self) -> None:
+        """Import the SDK, which takes two seconds, once a process."""
+        await _import_sdk()
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Ask the API. One call is one request.
 
@@ -126,8 +130,8 @@ class AnthropicModel:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 client = await self._usable_client(stack)
-                refuse_unusable(client, request.request_id)
                 refuse_real_call(client.base_url.host)
+                refuse_unusable(client, request.request_id)
                 arguments = fitted(self._arguments(request), platform)
                 address = str(client.base_url)
                 # Who answers is known by its first reply, and over plain HTTP it may be a server of one's own.

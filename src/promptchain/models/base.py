@@ -21,9 +21,9 @@ from promptchain.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
-__all__ = ["Model", "complete", "forbid_real_calls", "refuse_real_call", "renamed"]
+__all__ = ["Model", "complete", "forbid_real_calls", "prepare", "refuse_real_call", "renamed"]
 
 
 @runtime_checkable
@@ -86,6 +86,16 @@ async def complete(model: Model, request: ModelRequest) -> Reply:
                 case _:
                     pass
     raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a complete reply")
+
+
+async def prepare(model: Model) -> None:
+    """Let ``model`` do what it does once and for all, so that it counts for no step's timeout.
+
+    A model that has such work to do has a method ``async prepare()``.
+    """
+    work: Callable[[], Awaitable[None]] | None = getattr(model, "prepare", None)
+    if work is not None:
+        await work()
 
 
 def renamed(model: Model, name: str) -> Model | None:

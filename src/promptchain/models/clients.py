@@ -51,8 +51,8 @@ MAX_CLIENTS: Final = 32
 """Clients of an event loop that are kept open while none of their requests is running."""
 
 _MISSING_KEY = (
-    "there is no credential for the Anthropic API: set ANTHROPIC_API_KEY, or hand over a client of your own "
-    "with AnthropicModel(name, client=AsyncAnthropic(...)). To try a chain without one, use model='offline'."
+    "there is no credential for the Anthropic API: set ANTHROPIC_API_KEY, or hand over a key or "
+    "a client of your own with AnthropicModel(name, api_key=...) or AnthropicModel(name, client=...). To try a chain without one, use model='offline'."
 )
 _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "x-api-key"})
 _VARIABLES: Final = (

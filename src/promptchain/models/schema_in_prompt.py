@@ -11,7 +11,7 @@ from typing import Any, Final
 import pydantic_core
 
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, TextDelta
-from promptchain.models.base import Model, renamed
+from promptchain.models.base import Model, prepare, renamed
 
 __all__ = ["JsonReader", "SchemaInPrompt"]
 
@@ -65,6 +65,10 @@ class SchemaInPrompt:
     def announces_requests(self) -> bool:
         """Whether the model that is asked says when a request leaves."""
         return bool(getattr(self._model, "announces_requests", False))
+
+    async def prepare(self) -> None:
+        """Let the model prepare itself."""
+        await prepare(self._model)
 
     def renamed(self, name: str) -> SchemaInPrompt | None:
         """The same around the model ``name`` where the one that is asked is; ``None`` if that cannot be renamed."""
