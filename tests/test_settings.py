@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import pickle
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -48,6 +51,17 @@ class Seen:
             return True
 
         self.step = Step("polish", prompt="{input}", gates=[Gate(keep)], **options)
+
+
+def as_somebody_else(code: str) -> str:
+    """What ``code`` prints when it is run by a user who may not read what is forbidden to others."""
+    # What is ours is loaded before the user changes, as others may not reach it.
+    first = "import os, dotenv.parser, promptchain.settings\nif os.getuid() == 0: os.setuid(65534)\n"
+    done = subprocess.run(
+        [sys.executable, "-c", first + code], cwd="/", capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stderr == ""
+    return done.stdout
 
 
 def model_asked(api: MessagesAPI) -> list[tuple[str, str | None]]:
@@ -219,6 +233,20 @@ async def test_a_model_that_cannot_be_asked_by_another_name_is_not_left_for_the_
     assert kept.requests == []
 
 
+async def test_a_model_that_fails_to_be_renamed_is_named() -> None:
+    class Fickle(ScriptedModel):
+        def renamed(self, name: str) -> Any:
+            raise KeyError(name)
+
+    chain = Chain("c", Step("a", prompt="{input}"), model=Fickle("never", name="fickle-1"))
+    with pytest.raises(
+        ConfigurationError,
+        match=r"'fickle-1' cannot be asked as 'claude-opus-5': its renamed\(\) raised KeyError",
+    ) as caught:
+        await chain.run("x", settings=say(A_MODEL="claude-opus-5"))
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
 async def test_settings_name_a_model_for_steps_of_which_the_code_names_none(
     messages_api: MessagesAPI,
 ) -> None:
@@ -344,6 +372,9 @@ async def test_gates_are_told_the_least_confidence() -> None:
     ("variable", "text", "says"),
     [
         ("MAX_TOKENS", "many", "max_tokens is a whole number of tokens of at least 1, not 'many'"),
+        ("MAX_TOKENS", "1_000", "max_tokens is a whole number of tokens .* not '1_000'"),
+        ("A_MAX_TOKENS", "\uff11\uff10", "max_tokens is a whole number of tokens .* not '\uff11\uff10'"),
+        ("A_TIMEOUT", "\u0663", "timeout is a number of seconds above 0, not '\u0663'"),
         ("MAX_TOKENS", "0", "max_tokens is a whole number .* not 0"),
         ("A_MAX_TOKENS", "1.5", "max_tokens is a whole number .* not '1.5'"),
         ("A_TEMPERATURE", "1.01", "temperature is a number from 0 to 1, not 1.01"),
@@ -359,6 +390,7 @@ async def test_gates_are_told_the_least_confidence() -> None:
         ("GATES", "of", "is on or off, not 'of'. Did you mean 'off'"),
         ("GATES_MODE", "lax", "gates_mode is one of strict, lenient, not 'lax'"),
         ("MIN_CONFIDENCE", "85", "is a number from 0 to 1, not '85'"),
+        ("MIN_CONFIDENCE", "0.0_1", "is a number from 0 to 1, not '0.0_1'"),
         ("MIN_CONFIDENCE", "nan", "is a number from 0 to 1, not 'nan'"),
         ("MIN_CONFIDENCE", "sure", "is a number from 0 to 1, not 'sure'"),
     ],
@@ -366,12 +398,15 @@ async def test_gates_are_told_the_least_confidence() -> None:
 def test_a_bad_value_names_the_variable_and_what_is_allowed(
     variable: str, text: str, says: str, tmp_path: Path
 ) -> None:
+    def run(settings: Settings) -> None:
+        Chain("c", Step("a", prompt="{input}"), model=ScriptedModel()).run_sync("x", settings=settings)
+
     with pytest.raises(ConfigurationError, match=f"^PROMPTCHAIN_{variable}:? {says}"):
-        say(**{variable: text})
+        run(say(**{variable: text}))
     file = tmp_path / ".env"
     file.write_text(f"# ours\n\nPROMPTCHAIN_{variable} = {text}\n", "utf-8")
     with pytest.raises(ConfigurationError, match=rf"^PROMPTCHAIN_{variable} \(.*\.env, line 3\):? {says}"):
-        Settings.read({}, file)
+        run(Settings.read({}, file))
 
 
 @pytest.mark.parametrize(
@@ -385,12 +420,153 @@ def test_gates_are_on_or_off_in_the_usual_words(text: str, on: bool) -> None:
     assert say(GATES=text).overrides({}).gates_are_on is on
 
 
-def test_a_variable_that_is_empty_says_nothing_and_hides_that_of_a_file(tmp_path: Path) -> None:
+def test_a_variable_that_is_empty_says_nothing_and_leaves_the_word_to_the_file(tmp_path: Path) -> None:
     file = tmp_path / ".env"
-    file.write_text("PROMPTCHAIN_PROFILE=cost\nPROMPTCHAIN_EFFORT=low\n", "utf-8")
+    file.write_text("PROMPTCHAIN_PROFILE=cost\nPROMPTCHAIN_EFFORT=low\nPROMPTCHAIN_TOP_P=\n", "utf-8")
     settings = Settings.read({"PROMPTCHAIN_PROFILE": " ", "PROMPTCHAIN_GATES": ""}, file)
-    assert settings.profile is None
-    assert [variable.name for variable in settings.variables] == ["PROMPTCHAIN_EFFORT"]
+    assert [variable.origin for variable in settings.variables] == [
+        f"PROMPTCHAIN_PROFILE ({file}, line 1)",
+        f"PROMPTCHAIN_EFFORT ({file}, line 2)",
+    ]
+    assert settings.profile is not None
+    assert settings.profile.value == "cost"
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "MAX_TOKENS",
+        "A_MAX_REASKS",
+        "A_TEMPERATURE",
+        "EFFORT",
+        "GATES",
+        "GATES_MODE",
+        "MIN_CONFIDENCE",
+        "PROFILE",
+    ],
+)
+@pytest.mark.parametrize("character", ["9", "x"])
+def test_a_long_value_is_not_repeated_whole(variable: str, character: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        say(**{variable: character * 5_000}).overrides({}).effective("a", ())
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize(
+    ("environment", "env_file", "says"),
+    [
+        (
+            {"PROMPTCHAIN_MODEL": 5},
+            None,
+            "PROMPTCHAIN_MODEL is a text, as the environment has no others, not 5",
+        ),
+        ("PROMPTCHAIN_MODEL=x", None, "environment maps names of variables to texts, unlike 'PROMPT"),
+        ({}, 123, "env_file is the path of a file, not 123"),
+        ({}, b".env", "env_file is the path of a file, not b'.env'"),
+    ],
+)
+def test_what_is_no_environment_and_no_path_is_a_clear_error(
+    environment: Any, env_file: Any, says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        Settings.read(environment, env_file)
+    assert Settings.read({5: "x"}) == Settings()  # type: ignore[dict-item]
+
+
+# The environment of a process is that of all its chains, and of others
+
+
+def test_a_wrong_value_for_a_step_stops_only_chains_that_have_the_step() -> None:
+    settings = say(DRAIN_TIMEOUT="5m", REQUEST_TIMEOUT="${T}")
+    other = Chain("c", Step("a", prompt="{input}"), model=ScriptedModel("done"))
+    assert other.run_sync("x", settings=settings).output == "done"
+    model = ScriptedModel("never")
+    chain = Chain("c", Step("a", prompt="{input}") | Step("drain", prompt="{input}"), model=model)
+    with pytest.raises(ConfigurationError, match=r"^PROMPTCHAIN_DRAIN_TIMEOUT: timeout is .* not '5m'"):
+        chain.run_sync("x", settings=settings)
+    assert model.requests == []
+
+
+OF_OTHERS = {
+    "JWT_SECRET_KEY": "s3cret-${x}",
+    "LOG_LEVEL": "debug",
+    "TOKEN": "s3cret",
+    "SERVER_PORT": "80",
+    "SERVER_WORKERS": "4",
+    "HOME": "/",
+}
+
+
+def test_variables_of_another_purpose_say_nothing_and_cost_a_run_nothing() -> None:
+    settings = say(**OF_OTHERS)
+    assert settings.says_nothing
+    assert settings.unmatched([("draft", ("model", "timeout"))]) == {}
+    assert not say(**OF_OTHERS, MODEL="x").says_nothing
+    assert not say(DRAIN_TIMEOUT="5m").says_nothing
+    assert not say(GATES="on").says_nothing
+    assert Settings().says_nothing
+    assert not Settings().choosing("cost", "--profile").says_nothing
+
+
+def test_no_value_stands_in_what_settings_show_of_themselves() -> None:
+    settings = say(**OF_OTHERS, DRAFT_MODEL="s3cret", MODEL="s3cret")
+    assert "s3cret" not in repr(settings)
+    assert "s3cret" not in repr(settings.overrides({}))
+    assert "PROMPTCHAIN_JWT_SECRET_KEY" in repr(settings)
+
+
+def test_settings_can_be_copied_and_sent_to_another_process() -> None:
+    settings = say(PROFILE="cost", GATES_MODE="lenient", MODEL="claude-opus-5", A_EFFORT="low")
+    for copied in (copy.deepcopy(settings), pickle.loads(pickle.dumps(settings))):  # noqa: S301 - our own
+        assert copied == settings
+        held = copied.overrides({}).effective("a", ())
+        assert (held.arguments.effort, held.origins["model"]) == ("low", "profile 'cost'")
+
+
+def test_another_thread_may_change_the_environment_meanwhile() -> None:
+    code = (
+        "import os, sys, threading, time\n"
+        "from promptchain.settings import Settings\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "ended = False\n"
+        "def change():\n"
+        "    while not ended:\n"
+        "        for number in range(50):\n"
+        "            os.environ[f'PROMPTCHAIN_X{number}_MODEL'] = 'x'\n"
+        "        for number in range(50):\n"
+        "            del os.environ[f'PROMPTCHAIN_X{number}_MODEL']\n"
+        "thread = threading.Thread(target=change)\n"
+        "thread.start()\n"
+        "try:\n"
+        "    for _ in range(3_000):\n"
+        "        Settings.read()\n"
+        "finally:\n"
+        "    ended = True\n"
+        "    thread.join()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_variable_that_is_removed_while_it_is_read_says_nothing() -> None:
+    class Vanishing(dict[str, str]):
+        def __iter__(self) -> Iterator[str]:
+            return iter(["PROMPTCHAIN_MODEL"])
+
+    assert Settings.read(Vanishing()) == Settings()
+
+
+async def test_a_test_may_put_a_plain_dictionary_in_the_place_of_the_environment() -> None:
+    seen = Seen()
+    chain = Chain("c", seen.step, model=ScriptedModel("x", "x"))
+    with mock.patch("os.environ", {"PROMPTCHAIN_POLISH_MAX_TOKENS": "7", "HOME": "/"}):
+        await chain.run("x")
+    assert seen.arguments.max_tokens == 7
+    with mock.patch("os.environ", {}):
+        await chain.run("x")
+    assert seen.arguments.max_tokens is None
 
 
 def test_other_variables_are_none_of_ours() -> None:
@@ -421,6 +597,8 @@ def test_an_unknown_profile_is_an_error_with_the_known_and_the_nearest() -> None
         (lambda: Profile(max_tokens=0), "max_tokens is a whole number"),
         (lambda: Profile(steps={"a": {"effort": "huge"}}), "effort is one of"),  # type: ignore[typeddict-item]
         (lambda: Profile(steps=["a"]), "steps maps names of steps"),  # type: ignore[arg-type]
+        (lambda: Profile(steps={1: {"effort": "low"}}), "steps maps names of steps .* and 1 is none"),  # type: ignore[dict-item]
+        (lambda: Profile(steps={" a": {"effort": "low"}}), "steps maps names of steps .* and ' a' is none"),
         (lambda: Profile(steps={"a": "low"}), "what a profile says of a step is a mapping"),  # type: ignore[dict-item]
     ],
 )
@@ -447,6 +625,17 @@ def test_what_is_wrong_with_the_profiles_of_a_chain_is_said_when_it_is_built(
     inner = Chain("inner", Step("polish", prompt="{input}"))
     with pytest.raises(DefinitionError, match=says):
         Chain("c", inner, profiles=profiles)
+
+
+@pytest.mark.parametrize("path", ["draft/branch[2]", "draft[0]/branch[17]", "branch[3]", "draft/branch"])
+def test_the_copies_of_a_stage_go_by_its_name(path: str) -> None:
+    profile = Profile(steps={"branch": {"effort": "low"}})
+    held = say(BRANCH_MAX_TOKENS="7", PROFILE="own").overrides({"own": profile}).effective(path, ())
+    assert (held.arguments.max_tokens, held.arguments.effort) == (7, "low")
+    if "/" in path:
+        held = say(DRAFT_BRANCH_MAX_TOKENS="8", BRANCH_MAX_TOKENS="7").overrides({}).effective(path, ())
+        assert held.arguments.max_tokens == 8
+    assert say(BRANCH_MAX_TOKENS="7").unmatched([(path, ("max_tokens",))]) == {}
 
 
 def test_a_profile_and_a_chain_show_what_they_hold() -> None:
@@ -481,6 +670,18 @@ def test_a_file_is_read_as_it_is_written(tmp_path: Path) -> None:
         (b"A=1\n\n\nB='never ends\nC=2\n", "line 4 sets nothing: write NAME=value"),
         (b"A=1\nSECRET\n", "line 2 sets nothing"),
         (b"A=1\nB=\xff\n", "line 2 is not UTF-8: byte 0xff"),
+        (b"A=1\nB=SECRET\0\n", "line 2 holds a NUL"),
+        (
+            b"A=1\n'ANTHROPIC_X=Y'=SECRET\n",
+            "line 2: what stands before the '=' cannot be the name of a variable",
+        ),
+        (
+            b"A=1\n\n'B\nPROMPTCHAIN_X_MODEL'=SECRET\n",
+            "line 3: what stands before the '=' cannot be the name",
+        ),
+        (b"'\x1b[2J'=SECRET\n", "line 1: what stands before the '=' cannot be the name of a variable"),
+        (b"A=1\nB=x" + b" " * 40_000 + b"y\n", "line 2 has more than 250 blanks in a row: leave them out"),
+        (b"A=1\nB=x" + "\u3000".encode() * 300 + b"y\n", "line 2 has more than 250 blanks in a row"),
         (b"PROMPTCHAIN_MODEL=${OTHER}\n", r"line 1\): values are taken as they are written"),
         (b"PROMPTCHAIN_MODEL=a\n" * 60_000, "is longer than 1,048,576 bytes"),
     ],
@@ -506,12 +707,58 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         Settings.read({}, "a\0b")
 
 
+BIG = 1024 * 1024
+SHAPES = {
+    "blanks up to the most": b"A=" + (b"x" + b" " * 250) * 4_000,
+    "blanks before a number sign": b"A=" + (b"x" + b" " * 249 + b"#") * 4_000,
+    "blank lines": b"\n" * (BIG - 10),
+    "one long value": b"A=" + b"x" * (BIG - 10),
+    "one long name": b"x" * (BIG - 10) + b"=1",
+    "a quotation mark that does not end": b"A='" + b"x\\" * (BIG // 2 - 10),
+    "many of them": b"A='\\'\n" * (BIG // 7),
+    "number signs": b"A=" + b" #" * (BIG // 2 - 10),
+    "a long comment": b"#" * (BIG - 10),
+    "carriage returns": b"A=1\r" * (BIG // 40),
+    "escapes": b'A="' + b"\\n" * (BIG // 2 - 10) + b'"',
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_file_takes_long_to_read(shape: str, tmp_path: Path) -> None:
+    """A file that takes time by the square of its size would take more than a minute."""
+    (tmp_path / "big.env").write_bytes(SHAPES[shape])
+    code = (
+        "from promptchain.errors import ConfigurationError\nfrom promptchain.settings import Settings\n"
+        "try:\n    Settings.read({}, 'big.env')\nexcept ConfigurationError: pass"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=60)
+
+
+def test_a_folder_that_may_not_be_listed_is_no_reason_for_another_error() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        folder = Path(place, "entered")
+        folder.mkdir()
+        (folder / "staging.env").touch()
+        folder.chmod(0o311)
+        file = str(folder / "stagin.env")
+        code = (
+            f"try:\n    promptchain.settings.Settings.read({{}}, {file!r})\n"
+            "except Exception as error: print(type(error).__name__, error)"
+        )
+        assert as_somebody_else(code) == f"ConfigurationError the file {file!r} does not exist.\n"
+        folder.chmod(0o755)
+
+
 def test_a_file_that_forbids_real_calls_in_vain_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / ".env"
     file.write_text("PROMPTCHAIN_FORBID_REAL_CALLS=1\n", "utf-8")
     assert Settings.read({}, file) == Settings()
+    monkeypatch.setenv("PROMPTCHAIN_FORBID_REAL_CALLS", "")
+    with pytest.raises(ConfigurationError, match="line 1.* forbids nothing"):
+        Settings.read({}, file)
     monkeypatch.delenv("PROMPTCHAIN_FORBID_REAL_CALLS")
     with pytest.raises(ConfigurationError, match="line 1.* forbids nothing: set it in the environment"):
         Settings.read({}, file)
@@ -547,3 +794,19 @@ def test_a_variable_that_says_nothing_of_a_chain_is_found_with_the_one_that_was_
     ]
     assert unmatched["PROMPTCHAIN_ANALYSE_MODEL"] == " Did you mean 'PROMPTCHAIN_ANALYZE_MODEL'?"
     assert unmatched["PROMPTCHAIN_GATE"] == " Did you mean 'PROMPTCHAIN_GATES'?"
+
+
+def test_many_misspelt_variables_of_a_long_chain_are_found_without_hints() -> None:
+    steps = [(f"step-{number}", ("model", "max_tokens", "timeout")) for number in range(2_000)]
+    few = say(STPE_7_MODEL="x")
+    assert few.unmatched(steps) == {"PROMPTCHAIN_STPE_7_MODEL": " Did you mean 'PROMPTCHAIN_STEP_7_MODEL'?"}
+    many = say(**{f"STPE_{number}_MODEL": "x" for number in range(20)})
+    assert set(many.unmatched(steps).values()) == {""}
+    assert len(many.unmatched(steps)) == 20
+
+
+@pytest.mark.parametrize(
+    "name", ["GATE", "PROFLE", "GATES_MOD", "MIN_CONFIDENSE", "MODLE", "DRAFT_TIMOUT", "FORBID_REAL_CALL"]
+)
+def test_a_misspelt_variable_is_told_from_one_of_another_purpose(name: str) -> None:
+    assert list(say(**{name: "x"}).unmatched([])) == [f"PROMPTCHAIN_{name}"]

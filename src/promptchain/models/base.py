@@ -9,7 +9,12 @@ from contextlib import aclosing
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from promptchain.errors import IncompleteReplyError, RealCallForbiddenError
+from promptchain.errors import (
+    ConfigurationError,
+    IncompleteReplyError,
+    PromptChainError,
+    RealCallForbiddenError,
+)
 from promptchain.messages import (
     ModelEvent,
     ModelRequest,
@@ -102,9 +107,20 @@ def renamed(model: Model, name: str) -> Model | None:
     """The model ``name`` where ``model`` is, with its client, its key and its address.
 
     A model that can be asked so has a method ``renamed(name)``; of any other this is ``None``.
+
+    Raises:
+        ConfigurationError: That method failed; what it raised is the cause.
     """
     rename: Callable[[str], Model | None] | None = getattr(model, "renamed", None)
-    return rename(name) if rename is not None else None
+    try:
+        return rename(name) if rename is not None else None
+    except PromptChainError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"the model {model.name!r} cannot be asked as {name!r}: its renamed() raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 _forbidden: ContextVar[bool] = ContextVar("promptchain_real_calls_forbidden", default=False)

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar
 
-from promptchain.arguments import Arguments
+from promptchain.arguments import ARGUMENT_NAMES, Arguments
 from promptchain.errors import ConfigurationError
 from promptchain.gates import Mode
 from promptchain.settings.env_file import read_env_file
 from promptchain.settings.layers import BUILT_IN, FIELDS, Effective, Layer, resolved
-from promptchain.settings.profiles import BUILT_IN_PROFILES, Profile
+from promptchain.settings.profiles import BUILT_IN_PROFILES, Profile, keys_of
 from promptchain.settings.variables import (
     PREFIX,
     Variable,
+    by_stem,
     in_file,
     in_process,
     layer_of,
     share_of,
     stem_of,
     switched,
+    text_of,
 )
-from promptchain.spelling import nearest
+from promptchain.spelling import brief, nearest
 
 __all__ = ["Overrides", "Said", "Settings"]
 
@@ -38,8 +40,12 @@ _PROFILE: Final = f"{PREFIX}PROFILE"
 _GATES: Final = f"{PREFIX}GATES"
 _GATES_MODE: Final = f"{PREFIX}GATES_MODE"
 _MIN_CONFIDENCE: Final = f"{PREFIX}MIN_CONFIDENCE"
+_OF_THE_RUN: Final = (_PROFILE, _GATES, _GATES_MODE, _MIN_CONFIDENCE)
 FORBID_REAL_CALLS: Final = f"{PREFIX}FORBID_REAL_CALLS"
 """No setting: the models themselves read it."""
+
+# Comparing two names takes 50 µs.
+_MOST_COMPARISONS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +63,11 @@ class Settings:
     A variable that is empty says nothing. See ``docs/settings.md`` for the variables and what comes before what.
 
     Attributes:
-        variables: The variables that were found and say something.
+        variables: The variables that were found and are not empty, those among them that have another purpose too.
         profile: Name of the profile in force.
         gates: Whether gates judge.
         gates_mode: Mode of the gates that do not say.
         min_confidence: Least confidence, for the gates that ask for it.
-        fields: What is said of steps, by what the names of the variables begin with. What is said of all steps
-            holds where neither a step nor a chain says anything, the rest whatever they say.
     """
 
     variables: tuple[Variable, ...] = ()
@@ -71,7 +75,6 @@ class Settings:
     gates: Said[bool] | None = None
     gates_mode: Said[Mode] | None = None
     min_confidence: Said[float] | None = None
-    fields: Mapping[str, Sequence[Layer]] = field(default_factory=dict[str, Sequence[Layer]])
 
     @classmethod
     def read(
@@ -81,18 +84,20 @@ class Settings:
 
         Args:
             environment: The variables; left out, those of the process.
-            env_file: A file with further ones, which count where ``environment`` does not have them.
+            env_file: A file with further ones, which count where ``environment`` does not have them, or has them
+                empty.
 
         Raises:
             ConfigurationError: The file cannot be read, or a value is not of its kind or out of range. The
-                message names the variable, and the line of the file.
+                message names the variable, and the line of the file. A value for one step is read when a chain
+                with such a step runs.
         """
         found = in_process(environment)
         if env_file is not None:
-            path = Path(env_file)
+            path = _path(env_file)
             in_it = in_file(path, read_env_file(path))
             for variable in in_it:
-                if variable.name == FORBID_REAL_CALLS and variable.name not in os.environ:
+                if variable.name == FORBID_REAL_CALLS and not os.environ.get(FORBID_REAL_CALLS):
                     raise ConfigurationError(
                         f"{variable.origin} forbids nothing: set it in the environment of the process."
                     )
@@ -101,19 +106,20 @@ class Settings:
 
     @classmethod
     def of(cls, variables: Sequence[Variable]) -> Settings:
-        """What ``variables`` say. Of several of one name the last counts.
+        """What ``variables`` say. Of several of one name the last counts that is not empty.
 
         Raises:
             ConfigurationError: A value is not of its kind or out of range.
         """
-        last = {variable.name: variable for variable in variables}
-        saying = tuple(each for each in last.values() if each.text and each.name != FORBID_REAL_CALLS)
-        return _parsed(saying) if saying else NO_SETTINGS
+        last = {variable.name: variable for variable in variables if variable.text}
+        last.pop(FORBID_REAL_CALLS, None)
+        return _parsed(tuple(last.values())) if last else NO_SETTINGS
 
     @property
     def says_nothing(self) -> bool:
         """Whether all is as the code says."""
-        return not self.variables and self.profile is None
+        said = (self.profile, self.gates, self.gates_mode, self.min_confidence)
+        return all(each is None for each in said) and not by_stem(self.variables)
 
     def choosing(self, profile: str, origin: str) -> Settings:
         """These settings with another profile in force.
@@ -135,18 +141,18 @@ class Settings:
     def unmatched(self, stages: Iterable[tuple[str, Sequence[str]]]) -> Mapping[str, str]:
         """The variables that say nothing of a chain, each with a hint at one that would.
 
+        Those that plainly have another purpose (``PROMPTCHAIN_LOG_LEVEL``) are left out. There are no hints where
+        they would take long to find.
+
         Args:
             stages: Path of each stage of the chain, with the fields that can be said of it.
         """
-        known = {_PROFILE, _GATES, _GATES_MODE, _MIN_CONFIDENCE, FORBID_REAL_CALLS}
-        known |= {PREFIX + name.upper() for name in FIELDS}
+        known = {*_OF_THE_RUN, FORBID_REAL_CALLS, *(PREFIX + name.upper() for name in FIELDS)}
         for path, fields in stages:
-            known |= {stem_of(key) + name.upper() for key in _keys(path) for name in fields}
-        return {
-            variable.origin: nearest(variable.name, known)
-            for variable in self.variables
-            if variable.name not in known
-        }
+            known |= {stem_of(key) + name.upper() for key in keys_of(path) for name in fields}
+        strays = [each for each in self.variables if each.name not in known and _is_meant_for_us(each.name)]
+        hints = len(strays) * len(known) <= _MOST_COMPARISONS
+        return {each.origin: nearest(each.name, known) if hints else "" for each in strays}
 
 
 NO_SETTINGS: Final = Settings()
@@ -173,13 +179,14 @@ class Overrides:
             self._profile = profiles.get(name) or BUILT_IN_PROFILES.get(name)
             if self._profile is None:
                 raise ConfigurationError(
-                    f"{settings.profile.origin}: there is no profile {name!r}.{nearest(name, self.known_profiles)} "
+                    f"{settings.profile.origin}: there is no profile {brief(name)}.{nearest(name, self.known_profiles)} "
                     f"Known: {', '.join(self.known_profiles)}."
                 )
         self._above_all: Sequence[Layer] = ()
         if settings.gates_mode is not None:
             said = Arguments(gates_mode=settings.gates_mode.value)
             self._above_all = (Layer(settings.gates_mode.origin, said),)
+        self._by_stem = by_stem(settings.variables)
 
     def effective(self, path: str, own: Sequence[Layer]) -> Effective:
         """What holds for the stage at ``path``.
@@ -187,14 +194,19 @@ class Overrides:
         Args:
             path: Path of the stage.
             own: What the code says of it: the step, then the chains around it, inner before outer.
+
+        Raises:
+            ConfigurationError: A variable for this stage has a value that is not of its kind or out of range.
         """
-        settings = self.settings
         layers = [*self._above_all]
-        for key in _keys(path):
-            layers += settings.fields.get(stem_of(key), ())
+        for key in keys_of(path):
+            layers += self._said_under(stem_of(key))
         if self._profile is not None and self.profile is not None:
             layers += self._profile.layers(path, self.profile)
-        return resolved([*layers, *own, *settings.fields.get(PREFIX, ()), BUILT_IN])
+        return resolved([*layers, *own, *self._said_under(PREFIX), BUILT_IN])
+
+    def _said_under(self, stem: str) -> Sequence[Layer]:
+        return [layer_of(variable, field) for field, variable in self._by_stem.get(stem, ())]
 
     @property
     def gates_are_on(self) -> bool:
@@ -212,28 +224,43 @@ class Overrides:
         return self.settings.min_confidence.value if self.settings.min_confidence else None
 
 
-def _keys(path: str) -> Sequence[str]:
-    """What a stage can be called by, the most exact first; a chain that is run is called nothing."""
-    return tuple(dict.fromkeys((path, path.rpartition("/")[2]))) if path else ()
+def _path(file: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(file)
+    except TypeError:
+        raise ConfigurationError(f"env_file is the path of a file, not {brief(file)}.") from None
+
+
+def _is_meant_for_us(name: str) -> bool:
+    """Whether it ends as ours do, or nearly so. The environment may hold what others begin with our name."""
+    rest = name.removeprefix(PREFIX)
+    if any(rest.endswith(f"_{field.upper()}") for field in ARGUMENT_NAMES):
+        return True
+    words = rest.split("_")
+    fields = [field.upper() for field in FIELDS]
+    ends = {"_".join(words[-count:]) for count in (1, 2)}
+    of_the_run = [each.removeprefix(PREFIX) for each in (*_OF_THE_RUN, FORBID_REAL_CALLS)]
+    return _is_near(rest, of_the_run) or any(_is_near(end, fields) for end in ends)
+
+
+def _is_near(name: str, known: Sequence[str]) -> bool:
+    return bool(difflib.get_close_matches(name, known, n=1, cutoff=0.75))
 
 
 @lru_cache(maxsize=64)
 def _parsed(variables: tuple[Variable, ...]) -> Settings:
     said: dict[str, Any] = {}
-    fields: dict[str, list[Layer]] = {}
     for variable in variables:
         name, origin = variable.name, variable.origin
         if name == _PROFILE:
-            said["profile"] = Said(variable.text, origin)
+            said["profile"] = Said(text_of(variable), origin)
         elif name == _GATES:
             said["gates"] = Said(switched(variable), origin)
         elif name == _GATES_MODE:
             said["gates_mode"] = Said(layer_of(variable, "gates_mode").said.gates_mode, origin)
         elif name == _MIN_CONFIDENCE:
             said["min_confidence"] = Said(share_of(variable), origin)
-        else:
-            for each in FIELDS:
-                stem = name.removesuffix(each.upper())
-                if stem != name and stem.endswith("_"):
-                    fields.setdefault(stem, []).append(layer_of(variable, each))
-    return Settings(variables=variables, fields=MappingProxyType(fields), **said)
+    # What is said of one step concerns the chains that have it, and is read there.
+    for field, variable in by_stem(variables).get(PREFIX, ()):
+        layer_of(variable, field)
+    return Settings(variables=variables, **said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, cast
@@ -13,8 +14,21 @@ from promptchain.errors import DefinitionError
 from promptchain.messages import Effort, ServiceTier
 from promptchain.models import Model
 from promptchain.settings.layers import FIELDS, Layer
+from promptchain.spelling import brief
 
-__all__ = ["BUILT_IN_PROFILES", "Profile", "ProfileOptions"]
+__all__ = ["BUILT_IN_PROFILES", "Profile", "ProfileOptions", "keys_of"]
+
+_NUMBERS: Final = re.compile(r"\[[0-9]+\](?=/|\Z)")
+
+
+def keys_of(path: str) -> Sequence[str]:
+    """What the stage at ``path`` can be called by from outside: its path, then its name.
+
+    The numbers of copies of a stage (``"draft/branch[2]"``) are left out. A chain that is run is called nothing.
+    """
+    if "[" in path:
+        path = _NUMBERS.sub("", path)
+    return tuple(dict.fromkeys((path, path.rpartition("/")[2]))) if path else ()
 
 
 class ProfileOptions(TypedDict, total=False):
@@ -64,7 +78,12 @@ class Profile:
     ) -> None:
         self._for_all = _layer(said, "")
         if not isinstance(steps, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise DefinitionError(f"steps maps names of steps to what holds for them, not {steps!r}.")
+            raise DefinitionError(f"steps maps names of steps to what holds for them, not {brief(steps)}.")
+        for step in cast("Mapping[object, object]", steps):
+            if not isinstance(step, str) or not step or step != step.strip():
+                raise DefinitionError(
+                    f"steps maps names of steps to what holds for them, and {brief(step)} is none."
+                )
         self._steps = {step: _layer(of_step, f", for {step!r}") for step, of_step in steps.items()}
 
     @property
@@ -82,8 +101,7 @@ class Profile:
             path: Path of the step.
             name: The profile's own name, for where a value comes from.
         """
-        keys = dict.fromkeys((path, path.rpartition("/")[2]))
-        found = [*(self._steps[key] for key in keys if key in self._steps), self._for_all]
+        found = [*(self._steps[key] for key in keys_of(path) if key in self._steps), self._for_all]
         return [Layer(f"profile {name!r}{layer.origin}", layer.said, layer.names_model) for layer in found]
 
     def __repr__(self) -> str:

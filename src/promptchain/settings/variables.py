@@ -5,19 +5,33 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from promptchain.arguments import Arguments
 from promptchain.errors import ConfigurationError, DefinitionError
 from promptchain.settings.env_file import Line
-from promptchain.settings.layers import Layer
-from promptchain.spelling import nearest
+from promptchain.settings.layers import FIELDS, Layer
+from promptchain.spelling import brief, nearest
 
-__all__ = ["PREFIX", "Variable", "in_file", "in_process", "layer_of", "share_of", "stem_of", "switched"]
+__all__ = [
+    "PREFIX",
+    "Variable",
+    "by_stem",
+    "in_file",
+    "in_process",
+    "layer_of",
+    "share_of",
+    "stem_of",
+    "switched",
+    "text_of",
+]
 
 PREFIX: Final = "PROMPTCHAIN_"
 MOST_SECONDS: Final = 3_600
+_MOST_DIGITS: Final = 20
 _SWITCHES: Final = {"on": True, "true": True, "1": True, "yes": True} | {
     "off": False,
     "false": False,
@@ -28,17 +42,18 @@ _OTHER: Final = re.compile("[^A-Za-z0-9]")
 _RAW: Final[Mapping[Any, Any] | None] = getattr(os.environ, "_data", None)
 
 
-class Variable(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Variable:
     """A variable of ours.
 
     Attributes:
         name: Its name.
-        text: What it is set to.
+        text: What it is set to. There may be a secret in it, so it is not shown.
         origin: Where it was found, for people: ``"PROMPTCHAIN_MODEL (.env, line 3)"``.
     """
 
     name: str
-    text: str
+    text: str = field(repr=False)
     origin: str
 
 
@@ -48,53 +63,97 @@ def stem_of(step: str) -> str:
 
 
 def in_process(environment: Mapping[str, str] | None) -> Sequence[Variable]:
-    """Our variables in ``environment``; in that of the process, where it is ``None``."""
+    """Our variables in ``environment``; in that of the process, where it is ``None``.
+
+    Other threads may change it meanwhile.
+
+    Raises:
+        ConfigurationError: It does not map names to texts.
+    """
     if environment is None:
         environment = os.environ
         names = _names()
+    elif isinstance(environment, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        names = _ours(environment)
     else:
-        names = [name for name in environment if name.startswith(PREFIX)]
-    return [Variable(name, environment[name].strip(), name) for name in names]
+        raise ConfigurationError(
+            f"environment maps names of variables to texts, unlike {brief(environment)}."
+        )
+    found: list[Variable] = []
+    for name in names:
+        text: object = environment.get(name)
+        if text is None:  # removed since
+            continue
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigurationError(
+                f"{name} is a text, as the environment has no others, not {brief(text)}."
+            )
+        found.append(Variable(name, text.strip(), name))
+    return found
 
 
 def _names() -> Sequence[str]:
     # Every run looks, and mostly for nothing: os.environ decodes all names one by one, which takes 20 µs for 60.
-    # What it decodes them from takes 3, but is its own affair, so there is a way without.
-    if _RAW is not None:
+    # What it decodes them from takes 3, but is its own affair, so there is a way without; it is for
+    # what a test puts in the place of os.environ, too.
+    held: Mapping[Any, Any] | None = getattr(os.environ, "_data", None)
+    if held is not None and held is _RAW:
         prefix = os.environ.encodekey(PREFIX)
-        if prefix not in prefix[:0].join(_RAW):
+        raw = list(held)  # in one go, as another thread may set a variable
+        if prefix not in prefix[:0].join(raw):
             return ()
-        return [os.environ.decodekey(name) for name in _RAW if name.startswith(prefix)]
-    return [name for name in os.environ if name.startswith(PREFIX)]
+        return [os.environ.decodekey(name) for name in raw if name.startswith(prefix)]
+    return _ours(os.environ)
+
+
+def _ours(environment: Mapping[str, str]) -> Sequence[str]:
+    names: list[object] = list(environment)
+    return [name for name in names if isinstance(name, str) and name.startswith(PREFIX)]
 
 
 def in_file(path: Path, lines: Mapping[str, Line]) -> Sequence[Variable]:
-    """Our variables in an ``.env`` file.
-
-    Raises:
-        ConfigurationError: One counts on the value of another, which is not put in its place.
-    """
-    found = [
+    """Our variables in an ``.env`` file."""
+    return [
         Variable(name, line.value.strip(), f"{name} ({path}, line {line.number})")
         for name, line in lines.items()
         if name.startswith(PREFIX)
     ]
-    for variable in found:
-        if "${" in variable.text:
-            raise ConfigurationError(
-                f"{variable.origin}: values are taken as they are written, and {variable.text!r} is none: "
-                "write the value itself."
-            )
+
+
+@lru_cache(maxsize=64)
+def by_stem(variables: tuple[Variable, ...]) -> Mapping[str, Sequence[tuple[str, Variable]]]:
+    """The variables that say a field, each with the field, by what their names begin with."""
+    found: dict[str, list[tuple[str, Variable]]] = {}
+    for variable in variables:
+        for name in FIELDS:
+            stem = variable.name.removesuffix(name.upper())
+            if stem != variable.name and stem.endswith("_"):
+                found.setdefault(stem, []).append((name, variable))
     return found
 
 
+def text_of(variable: Variable) -> str:
+    """What ``variable`` is set to.
+
+    Raises:
+        ConfigurationError: It counts on the value of another, which is not put in its place.
+    """
+    if "${" in variable.text:
+        raise ConfigurationError(
+            f"{variable.origin}: values are taken as they are written, and {brief(variable.text)} is none: "
+            "write the value itself."
+        )
+    return variable.text
+
+
+@lru_cache(maxsize=256)
 def layer_of(variable: Variable, field: str) -> Layer:
     """What ``variable`` says of ``field``.
 
     Raises:
         ConfigurationError: Its value is not of the field's kind, or out of range.
     """
-    value = _READ.get(field, str)(variable.text)
+    value = _READ.get(field, str)(text_of(variable))
     if field == "timeout" and isinstance(value, float) and value > MOST_SECONDS:
         raise ConfigurationError(
             f"{variable.origin}: timeout is a number of seconds above 0 and up to {MOST_SECONDS}, not {value:g}."
@@ -102,7 +161,8 @@ def layer_of(variable: Variable, field: str) -> Layer:
     try:
         said = Arguments.of({field: value})
     except DefinitionError as error:
-        raise ConfigurationError(f"{variable.origin}: {error.message}") from None
+        told = error.message.replace(repr(value), brief(value))
+        raise ConfigurationError(f"{variable.origin}: {told}") from None
     return Layer(variable.origin, said, names_model=field == "model")
 
 
@@ -112,9 +172,9 @@ def share_of(variable: Variable) -> float:
     Raises:
         ConfigurationError: It is none.
     """
-    value = _number(variable.text)
+    value = _number(text_of(variable))
     if isinstance(value, str) or not 0 <= value <= 1:
-        raise ConfigurationError(f"{variable.origin} is a number from 0 to 1, not {variable.text!r}.")
+        raise ConfigurationError(f"{variable.origin} is a number from 0 to 1, not {brief(variable.text)}.")
     return value
 
 
@@ -124,25 +184,35 @@ def switched(variable: Variable) -> bool:
     Raises:
         ConfigurationError: It is neither on nor off.
     """
+    text = text_of(variable)
     try:
-        return _SWITCHES[variable.text.casefold()]
+        return _SWITCHES[text.casefold()]
     except KeyError:
-        hint = nearest(variable.text.casefold(), _SWITCHES)
-        raise ConfigurationError(f"{variable.origin} is on or off, not {variable.text!r}.{hint}") from None
+        hint = nearest(text.casefold(), _SWITCHES)
+        raise ConfigurationError(f"{variable.origin} is on or off, not {brief(text)}.{hint}") from None
 
 
 def _whole(text: str) -> int | str:
+    if not _is_plain(text) or len(text) > _MOST_DIGITS:  # as it is, for the message
+        return text
     try:
         return int(text)
-    except ValueError:  # as it is, for the message
+    except ValueError:
         return text
 
 
 def _number(text: str) -> float | str:
+    if not _is_plain(text):
+        return text
     try:
         return float(text)
     except ValueError:
         return text
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it is written as people write numbers: python also takes ``1_000`` and the digits of every script."""
+    return text.isascii() and "_" not in text
 
 
 _READ: Final[Mapping[str, Callable[[str], Any]]] = {
