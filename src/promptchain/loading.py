@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from promptchain.chain import Chain
 from promptchain.errors import LoadError, PromptChainError
-from promptchain.spelling import nearest
+from promptchain.spelling import nearest, nearest_file
 from promptchain.stage import Stage
 
 __all__ = ["load_chain"]
@@ -56,13 +56,16 @@ def _module(name: str, target: str) -> ModuleType:
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
         file = " For a file, end it with '.py'." if {"/", os.sep} & set(name) else ""
         raise LoadError(f"{target!r}: {name!r} cannot be the name of a module, {_EXAMPLE}.{file}")
-    _make_importable(Path.cwd())
+    here = _here()
+    if here is not None:
+        _make_importable(here)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise LoadError(
-                f"{target!r}: there is no module {error.name!r}, neither in {Path.cwd()} nor installed."
+                f"{target!r}: there is no module {error.name!r}, "
+                f"neither in {here or 'the working directory, which does not exist,'} nor installed."
                 f"{_nearest_module(name, error.name)}"
             ) from None
         raise _failed(error, name) from error
@@ -73,12 +76,15 @@ def _module(name: str, target: str) -> ModuleType:
 def _file(path: Path, target: str) -> ModuleType:
     try:
         is_file = path.is_file()
+    except PermissionError:
+        raise LoadError(
+            f"{target!r}: the file {str(path)!r} is in a folder that may not be entered."
+        ) from None
     except (OSError, ValueError) as error:  # longer than a name may be; with a NUL in it
         raise LoadError(f"{target[:80]!r}: there can be no such file: {error.args[-1]}.") from None
     if not is_file:
         what = "is a directory" if path.is_dir() else "does not exist"
-        others = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise LoadError(f"{target!r}: the file {str(path)!r} {what}.{nearest(path.name, others)}")
+        raise LoadError(f"{target!r}: the file {str(path)!r} {what}.{nearest_file(path, '.py')}")
     path = path.resolve()
     for name in (path.stem, str(path)):
         known = sys.modules.get(name)
@@ -102,6 +108,14 @@ def _file(path: Path, target: str) -> ModuleType:
     return module
 
 
+def _here() -> Path | None:
+    """The working directory, unless it was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 def _make_importable(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
@@ -117,7 +131,7 @@ def _failed(error: BaseException, name: str) -> LoadError:
     place = f" at {where}" if where else ""
     if isinstance(error, SystemExit):
         return LoadError(
-            f"{name!r} ended the program ({error.code!r}) while it was imported{place}: "
+            f"{name!r} ended the program ({error.code!r}) while it was loaded{place}: "
             "put what it does when it is run under: if __name__ == '__main__'"
         )
     told = error.msg if isinstance(error, SyntaxError) else str(error)
@@ -142,7 +156,7 @@ def _line(error: BaseException) -> str | None:
 def _relative(filename: str) -> str:
     try:
         return str(Path(filename).relative_to(Path.cwd()))
-    except ValueError:
+    except (OSError, ValueError):
         return filename
 
 
@@ -154,8 +168,10 @@ def _nearest_module(name: str, missing: str) -> str:
             return f" {parent!r} is a module, not a package."
         guess = nearest(missing, [f"{parent}.{m.name}" for m in pkgutil.iter_modules(path)])
     else:
-        here = [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
-        guess = nearest(missing, here) or nearest(missing, [m.name for m in pkgutil.iter_modules()])
+        here = _here()
+        own = [m.name for m in pkgutil.iter_modules([str(here)])] if here is not None else []
+        paths = [path for path in sys.path if path or here is not None]  # "" is the working directory
+        guess = nearest(missing, own) or nearest(missing, [m.name for m in pkgutil.iter_modules(paths)])
     return guess if missing == name else guess.replace("?", f" in {name!r}?")
 
 
@@ -169,7 +185,7 @@ def _chain(module: ModuleType, attribute: str, target: str) -> Chain[Any, Any]:
             raise LoadError(
                 f"{target!r}: {_name(value)} has no {name!r}.{nearest(name, known)}{_offer(value, _name(value))}"
             ) from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failed(error, target) from error
     if isinstance(value, Chain):
         return value  # pyright: ignore[reportUnknownVariableType] - its types are not known here

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from promptchain.cli import check, run
-from promptchain.cli.exits import FAILED, INTERRUPTED, USAGE
-from promptchain.cli.terminal import OutputLost, Terminal
+from promptchain.cli.endings import ending_of
+from promptchain.cli.exits import FAILED, USAGE
+from promptchain.cli.terminal import OutputLost, Terminal, one_line
 
 __all__ = ["main"]
 
@@ -25,26 +26,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     terminal = Terminal.standard()
     try:
+        return _ended(argv, terminal)
+    except OutputLost as lost:
+        if lost.exit_code == FAILED:
+            terminal.note(f"error: {lost}")
+        return lost.exit_code
+    finally:
+        terminal.finish()
+
+
+def _ended(argv: Sequence[str] | None, terminal: Terminal) -> int:
+    arguments: argparse.Namespace | int = 0
+    try:
         arguments = _parsed(argv, terminal)
         if isinstance(arguments, int):
             return arguments
         # Standard output is for what the command gives, so what a chain's own code prints goes elsewhere.
         with contextlib.redirect_stdout(terminal.error_stream):
             return int(arguments.command(arguments, terminal))
-    except KeyboardInterrupt:
-        terminal.note("interrupted")
-        return INTERRUPTED
-    except OutputLost as lost:
-        if lost.exit_code == FAILED:
-            terminal.note(f"error: {lost}")
-        return lost.exit_code
-    except Exception as error:  # noqa: BLE001 - whoever types a command has no use for a traceback
-        terminal.note(
-            f"error: {type(error).__name__}: {error} (this is a defect of promptchain; please report it)"
-        )
-        return FAILED
-    finally:
-        terminal.finish()
+    except OutputLost:
+        raise
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - whatever it is, it is told in one line
+        ending = ending_of(error)
+        terminal.note(one_line(ending.told))
+        if getattr(arguments, "json", False) and not terminal.has_given:
+            document = {"type": ending.type, "message": ending.message, "step": None}
+            terminal.write_json({"ok": False, "error": document})
+        return ending.exit_code
 
 
 def _take_input(arguments: argparse.Namespace, left: list[str], parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ from promptchain.chain import Chain
 from promptchain.cli import settings as cli_settings
 from promptchain.cli.exits import DONE, code_of
 from promptchain.cli.outline import calls_of, outline
-from promptchain.cli.terminal import Terminal
+from promptchain.cli.terminal import Terminal, one_line
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.fields import shown
 from promptchain.gates import Gate
@@ -59,19 +59,19 @@ def _check(arguments: argparse.Namespace, terminal: Terminal) -> int:
         settings = cli_settings.read_settings(arguments)
         chain = load_chain(arguments.chain)
         overrides = settings.overrides(chain.profiles)
+        root, *places = outline(chain, overrides)
     except PromptChainError as error:
-        terminal.note(f"error: {error}")
+        terminal.note(one_line(f"error: {error}"))
         if arguments.json:
             terminal.write_json({"ok": False, "error": _told(error)})
         return code_of(error)
-    root, *places = outline(chain, overrides)
     found = [*_warnings(places), *cli_settings.unmatched(settings, places)]
     warnings = tuple(dict.fromkeys(found))
     for warning in warnings:
-        terminal.note(f"warning: {warning}")
+        terminal.note(one_line(f"warning: {warning}"))
     errors = _misfits(places)
     for misfit in errors:
-        terminal.note(f"error: {misfit}")
+        terminal.note(one_line(f"error: {misfit}"))
     if arguments.json:
         stages = [_described(place) for place in places]
         told = [_told(misfit) for misfit in errors]
@@ -181,7 +181,7 @@ def _template(template: Template) -> Mapping[str, Any]:
 def _file(path: Path) -> str:
     try:
         return str(path.relative_to(Path.cwd()))
-    except ValueError:
+    except (OSError, ValueError):  # OSError: the working directory was removed
         return str(path)
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import signal
 import time
 from typing import Any
 
 from promptchain.chain import Chain
 from promptchain.cli import settings as cli_settings
 from promptchain.cli.bill import bill, estimate
-from promptchain.cli.exits import DONE, FAILED, INTERRUPTED, code_of
+from promptchain.cli.endings import ending_of
+from promptchain.cli.exits import DONE, FAILED, code_of
 from promptchain.cli.outline import calls_of, needs_credential, outline
 from promptchain.cli.progress import Progress
 from promptchain.cli.source import read_text
-from promptchain.cli.terminal import OutputLost, Terminal
-from promptchain.errors import PromptChainError
+from promptchain.cli.terminal import OutputLost, Terminal, one_line
+from promptchain.errors import InputError, PromptChainError
 from promptchain.ledger import Ledger
 from promptchain.loading import load_chain
 from promptchain.models.clients import credentials_found
@@ -76,31 +76,32 @@ class _Command:
 
     def run(self) -> int:
         try:
-            self._settings = cli_settings.read_settings(self._arguments)
-            chain = load_chain(self._arguments.chain)
-            text = read_text(self._arguments.input, self._arguments.file, chain.max_input_bytes)
-            if text is None:
-                return self._without_input()
-            value = chain.read_input(text)
-            self._choose_model(chain)
-            self._began = time.perf_counter()
-            return self._on_a_loop(chain, value)
+            return self._run()
         except PromptChainError as error:
             if error.ledger is not None:
                 self._ledger = error.ledger
             return self._fail(error)
+        except OutputLost:
+            raise
+        except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - whatever it is, what was spent is told
+            return self._stop(error)
 
-    def _without_input(self) -> int:
-        self._terminal.note(
-            self._arguments.parser.format_usage()
-            + "error: there is no input: give it as an argument, with --file, or on standard input."
-        )
-        return 2
+    def _run(self) -> int:
+        self._settings = cli_settings.read_settings(self._arguments)
+        chain = load_chain(self._arguments.chain)
+        text = read_text(self._arguments.input, self._arguments.file, chain.max_input_bytes)
+        if text is None:
+            self._terminal.note(self._arguments.parser.format_usage().rstrip())
+            raise InputError("there is no input: give it as an argument, with --file, or on standard input.")
+        value = chain.read_input(text)
+        self._choose_model(chain)
+        self._began = time.perf_counter()
+        return self._on_a_loop(chain, value)
 
     def _choose_model(self, chain: Chain[Any, Any]) -> None:
         places = outline(chain, self._settings.overrides(chain.profiles))
         for warning in cli_settings.unmatched(self._settings, places):
-            self._terminal.note(f"warning: {warning}")
+            self._terminal.note(one_line(f"warning: {warning}"))
         self._named = {call.path: call.model.name for call in calls_of(places) if call.model is not None}
         asked = needs_credential(places)
         lacking = any(call.model is None for call in calls_of(places))
@@ -116,8 +117,6 @@ class _Command:
             with asyncio.Runner() as runner:
                 result = runner.run(self._give(chain, value))
             self._finish(result)
-        except KeyboardInterrupt:
-            return self._interrupted()
         except OutputLost as lost:
             if lost.exit_code == FAILED:
                 self._terminal.note(f"error: {lost}")
@@ -177,32 +176,31 @@ class _Command:
         self._end_without_answer({**document, "request_id": error.request_id, "run_id": error.run_id})
         return code_of(error)
 
-    def _interrupted(self) -> int:
-        self._say_why("interrupted")
+    def _stop(self, error: BaseException) -> int:
+        ending = ending_of(error)
+        self._say_why(ending.told)
         self._end_without_answer(
             {
-                "type": "Interrupted",
-                "message": "interrupted",
+                "type": ending.type,
+                "message": ending.message,
                 "step": None,
                 "request_id": None,
                 "run_id": None,
             }
         )
-        # Everything is said: another Ctrl-C would only meet the interpreter while it ends.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return INTERRUPTED
+        return ending.exit_code
 
     def _say_why(self, reason: str) -> None:
         if self._last and not self._last.endswith("\n") and self._terminal.shows_answer:
             self._terminal.note("")
-        self._terminal.note(reason)
+        self._terminal.note(one_line(reason))
         if self._last:
             self._terminal.note("What was written to standard output is not the whole answer.")
 
     def _end_without_answer(self, error: dict[str, str | None]) -> None:
         if self._ledger:
             self._say_bill()
-        if self._json:
+        if self._json and not self._terminal.has_given:
             cost = self._ledger.cost
             self._terminal.write_json(
                 {

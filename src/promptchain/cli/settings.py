@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from promptchain.errors import ConfigurationError
 from promptchain.places import Held
 from promptchain.settings import Settings
 from promptchain.settings.base import FORBID_REAL_CALLS
@@ -40,18 +41,32 @@ def read_settings(arguments: argparse.Namespace) -> Settings:
     named: str | None = arguments.env_file
     path = _HERE if named is None else Path(named)
     found = list(in_process(None))
-    if named is not None or path.is_file():
+    if named is not None or os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where it may not look
         lines = read_env_file(path)
         for name, line in lines.items():
             # A directory that somebody else made must bring neither an address nor a key; a file that is named may.
-            if name == FORBID_REAL_CALLS or (named is not None and name.startswith(_OF_THE_SDK)):
-                os.environ.setdefault(name, line.value)
+            is_ours = name == FORBID_REAL_CALLS or (named is not None and name.startswith(_OF_THE_SDK))
+            if is_ours and not os.environ.get(name):
+                _put(name, line.value, f"{name} ({path}, line {line.number})")
         found = [*in_file(path, lines), *found]
     settings = Settings.of(found)
     return settings if arguments.profile is None else settings.choosing(arguments.profile, "--profile")
 
 
+def _put(name: str, value: str, origin: str) -> None:
+    try:
+        os.environ[name] = value
+    except (OSError, ValueError):  # what the locale's encoding does not have; what is no name
+        raise ConfigurationError(f"{origin} cannot be put into the environment of the process.") from None
+
+
 def unmatched(settings: Settings, places: Sequence[Held]) -> Iterator[str]:
     """A warning for each variable that says nothing of the chain."""
-    for origin, hint in settings.unmatched((place.path, place.stage.settable) for place in places).items():
+    for origin, hint in settings.unmatched((place.path, _settable(place)) for place in places).items():
         yield f"{origin} says nothing of this chain.{hint}"
+
+
+def _settable(place: Held) -> Sequence[str]:
+    """What can be said of the place: also which model is asked by a gate that leaves that to it."""
+    judges = any(gate.arguments is not None and gate.arguments.model is None for gate in place.gates)
+    return (*place.stage.settable, "model") if judges else place.stage.settable

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from promptchain.errors import InputError
-from promptchain.spelling import nearest
+from promptchain.spelling import nearest_file
 
 __all__ = ["STANDARD_INPUT", "read_text"]
 
@@ -55,8 +55,7 @@ def _file(path: Path, limit: int) -> str:
                 raise _too_long(source, f"{status.st_size:,} bytes", limit)
             return _bounded(file, source, limit)
     except FileNotFoundError:
-        others = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise InputError(f"{source} does not exist.{nearest(path.name, others)}") from None
+        raise InputError(f"{source} does not exist.{nearest_file(path)}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise InputError(f"{source} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
 

@@ -6,14 +6,14 @@ import json
 import os
 import re
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 import pydantic_core
 
 from promptchain.cli.exits import FAILED, PIPE_CLOSED
 
-__all__ = ["OutputLost", "Terminal", "printable"]
+__all__ = ["OutputLost", "Terminal", "one_line", "printable"]
 
 # All of C0 and C1 but tab and line feed: a model's text could move the cursor or retitle the window.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -22,6 +22,12 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 def printable(text: str) -> str:
     r"""``text`` without anything that would steer a terminal; an escape becomes ``\x1b``."""
     return _CONTROLS.sub(lambda found: f"\\x{ord(found.group()):02x}", text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    """``text`` on one line, as ``printable`` has it: what chains and models say could look like lines of ours."""
+    lines = (line.strip() for line in printable(text).splitlines())
+    return " ".join(line for line in lines if line)
 
 
 class OutputLost(Exception):  # noqa: N818 - a reader that has read enough is no error
@@ -36,17 +42,19 @@ class OutputLost(Exception):  # noqa: N818 - a reader that has read enough is no
         self.exit_code = PIPE_CLOSED if isinstance(cause, BrokenPipeError) else FAILED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terminal:
     """The two standard streams of the process.
 
     Attributes:
         stream: Standard output: the answer, and nothing else.
         error_stream: Standard error: progress, the bill, errors.
+        has_given: Whether anything was written to standard output.
     """
 
     stream: TextIO
     error_stream: TextIO
+    has_given: bool = field(default=False, init=False)
 
     @classmethod
     def standard(cls) -> Terminal:
@@ -69,6 +77,7 @@ class Terminal:
         Raises:
             OutputLost: Standard output is closed, or full.
         """
+        self.has_given = True
         try:
             self.stream.write(printable(text) if self.shows_answer else text)
             self.stream.flush()
