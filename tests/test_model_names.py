@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptchain import AnthropicModel, Chain, JudgeGate, OfflineModel, ScriptedModel, Step
-from promptchain.settings import Settings
+from promptchain.settings import Profile, Settings
 from promptchain.testing import MessagesAPI
 
 GOOD = {"reason": "It is.", "verdict": "pass"}
@@ -46,3 +46,41 @@ async def test_settings_may_name_a_model_in_the_place_of_the_stand_in(messages_a
     chain = Chain("c", Step("a", prompt="{input}"), model="offline")
     await chain.run("x", settings=Settings.read({"PROMPTCHAIN_PROFILE": "cost"}))
     assert [entry.model for entry in messages_api.bill] == ["claude-haiku-5-5"]
+
+
+@pytest.mark.parametrize(
+    ("said", "judge", "effort", "most"),
+    [
+        ({}, "claude-haiku-4-5", None, 4_096),
+        ({"PROMPTCHAIN_A_MODEL": "claude-opus-5"}, "claude-opus-5", None, 4_096),
+        ({"PROMPTCHAIN_A_JUDGE_MODEL": "claude-opus-5"}, "claude-opus-5", None, 4_096),
+        ({"PROMPTCHAIN_JUDGE_MODEL": "claude-opus-5"}, "claude-opus-5", None, 4_096),
+        ({"PROMPTCHAIN_PROFILE": "cost"}, "claude-haiku-5-5", None, 4_096),
+        ({"PROMPTCHAIN_PROFILE": "mine"}, "claude-sonnet-5-5", "high", 9_000),
+        (
+            {"PROMPTCHAIN_PROFILE": "mine", "PROMPTCHAIN_A_JUDGE_MAX_TOKENS": "777"},
+            "claude-sonnet-5-5",
+            "high",
+            777,
+        ),
+    ],
+)
+async def test_settings_say_of_a_judge_what_names_it(
+    said: dict[str, str], judge: str, effort: str | None, most: int, messages_api: MessagesAPI
+) -> None:
+    mine = Profile(steps={"a/judge": {"model": "claude-sonnet-5-5", "effort": "high", "max_tokens": 9_000}})
+    asks = Step("a", prompt="{input}", gates=[JudgeGate("It is good.")])
+    chain = Chain("c", asks, model="claude-haiku-4-5", profiles={"mine": mine})
+    messages_api.script("one", GOOD)
+    await chain.run("x", settings=Settings.read(said))
+    sent = messages_api.bill[1]
+    assert (sent.model, sent.received["output_config"].get("effort")) == (judge, effort)
+    assert sent.received["max_tokens"] == most
+    (call,) = [
+        call
+        for place in chain.outline
+        for call in place.held(Settings.read(said).overrides(chain.profiles)).calls
+        if call.path == "a/judge"
+    ]
+    assert call.model is not None
+    assert (call.model.name, call.arguments.effort) == (judge, effort)

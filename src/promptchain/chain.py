@@ -18,11 +18,12 @@ from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
 from promptchain.judging import INPUT, judged
 from promptchain.ledger import Ledger
 from promptchain.models import Model
-from promptchain.places import ModelCall, Place
+from promptchain.places import ModelCall, Place, settable_at
 from promptchain.pricing import PriceBook
 from promptchain.result import Result
 from promptchain.run import Run
 from promptchain.settings import Layer, Profile, Settings
+from promptchain.settings.profiles import keys_of
 from promptchain.spelling import nearest
 from promptchain.stage import In, Out, Pipeline, Stage
 from promptchain.stream import RunStream
@@ -313,25 +314,22 @@ def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str
         raise DefinitionError(
             f"profiles maps names to profiles, as in {{'cost': Profile(effort='low')}}, not {profiles!r}."
         )
-    settable = [place for place in chain.outline if place.stage.settable]
-    known = {key for place in settable for key in (place.path, place.stage.name)}
+    takes: dict[str, set[str]] = {}
+    for place in chain.outline:
+        for path, fields in settable_at(place.path, place.stage):
+            for key in keys_of(path):
+                takes.setdefault(key, set()).update(fields)
     own = cast("Mapping[str, Profile]", profiles)
     for name, profile in own.items():
-        for step, fields in profile.steps.items():
-            if step not in known:
+        for step, said in profile.steps.items():
+            if step not in takes:
                 raise DefinitionError(
                     f"the profile {name!r} says something of {step!r}, which is no step of the chain {chain.name!r}."
-                    f"{nearest(step, known)}"
+                    f"{nearest(step, takes)}"
                 )
-            takes = {
-                f
-                for place in settable
-                if step in {place.path, place.stage.name}
-                for f in place.stage.settable
-            }
-            if not takes.issuperset(fields):
+            if not takes[step].issuperset(said):
                 raise DefinitionError(
                     f"the profile {name!r} says of {step!r} what it cannot take: "
-                    f"{', '.join(sorted(set(fields) - takes))}. It takes: {', '.join(sorted(takes))}."
+                    f"{', '.join(sorted(set(said) - takes[step]))}. It takes: {', '.join(sorted(takes[step]))}."
                 )
     return MappingProxyType(dict(own))

@@ -89,6 +89,8 @@ class JudgeGate(Gate[object]):
             file cannot be read.
     """
 
+    settable = ("model", "max_tokens", "temperature", "effort", "timeout")
+
     def __init__(
         self,
         rubric: Prompt,
@@ -157,16 +159,17 @@ class JudgeGate(Gate[object]):
             StepTimeoutError: It took too long.
             DefinitionError: No model is named, or it does not take what is said of its calls.
         """
-        model = run.asked(self._arguments.model or run.arguments.model)
+        arguments = run.effective_of_gate(self.name, self._arguments)
+        model = run.asked(arguments.model)
         if model is None:
             raise DefinitionError(
                 "no model is named, neither by the judge nor by the step or the chain: "
                 "give it one, as in JudgeGate(rubric, model='claude-haiku-4-5')."
             )
-        refuse_unfit(self._arguments, model)
-        request = self._request(value, run)
+        refuse_unfit(arguments, model)
+        request = self._request(value, arguments, run)
         await prepare(model)
-        opinion = await limited(self._arguments.timeout, _asked(Metered(model, self._seat(run)), request))
+        opinion = await limited(arguments.timeout, _asked(Metered(model, self._seat(run)), request))
         if opinion.verdict == "pass":
             return Verdict.allow()
         return Verdict(self._on_fail, opinion.reason.strip())
@@ -177,17 +180,17 @@ class JudgeGate(Gate[object]):
         seat.attempt = max((a.number for a in run.ledger if a.step == seat.path), default=0)
         return seat
 
-    def _request(self, value: object, run: Run) -> ModelRequest:
+    def _request(self, value: object, arguments: Arguments, run: Run) -> ModelRequest:
         return ModelRequest(
             messages=(
                 {"role": "user", "content": _turn(_written("input", run.input), _written("value", value))},
             ),
             system=_SYSTEM.format(rubric=_between("rubric", _digits(self._rubric), self._rubric)),
-            max_tokens=self._arguments.max_tokens or DEFAULT_MAX_TOKENS,
+            max_tokens=arguments.max_tokens or DEFAULT_MAX_TOKENS,
             output_schema=_opinion().schema,
-            effort=self._arguments.effort,
-            thinking=self._arguments.thinking,
-            temperature=self._arguments.temperature,
+            effort=arguments.effort,
+            thinking=arguments.thinking,
+            temperature=arguments.temperature,
             request_id=run.request_id,
         )
 

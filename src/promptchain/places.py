@@ -17,7 +17,7 @@ from promptchain.settings.layers import resolved
 if TYPE_CHECKING:
     from promptchain.stage import Stage
 
-__all__ = ["Held", "ModelCall", "Place"]
+__all__ = ["Held", "ModelCall", "Place", "settable_at"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +41,7 @@ class Place:
             overrides: What settings say; left out, what the code says holds.
         """
         effective = resolved(self.said) if overrides is None else overrides.effective(self.path, self.said)
-        judges = overrides is None or overrides.gates_are_on
-        return Held(path=self.path, stage=self.stage, effective=effective, judges=judges)
+        return Held(path=self.path, stage=self.stage, effective=effective, overrides=overrides)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -53,13 +52,13 @@ class Held:
         path: Its path.
         stage: The stage.
         effective: What holds for its model calls, and who says so.
-        judges: Whether its gates judge.
+        overrides: What settings say.
     """
 
     path: str
     stage: Stage[Any, Any]
     effective: Effective
-    judges: bool
+    overrides: Overrides | None
 
     @property
     def gates(self) -> Sequence[Gate[Any]]:
@@ -72,14 +71,42 @@ class Held:
         arguments = self.effective.arguments
         if self.stage.asks_model:
             yield ModelCall(self.path, arguments, arguments.model)
-        for gate in self.gates if self.judges else ():
-            model = self.model_of(gate)
-            if gate.arguments is not None:
-                yield ModelCall(f"{self.path}/{gate.name}".removeprefix("/"), gate.arguments, model)
+        if self.overrides is not None and not self.overrides.gates_are_on:
+            return
+        for gate in self.gates:
+            held = self.effective_of(gate)
+            if held is not None:
+                yield ModelCall(self.path_of(gate), held.arguments, held.arguments.model)
+
+    def path_of(self, gate: Gate[Any]) -> str:
+        """The path of what ``gate`` asks, as in the ledger."""
+        return f"{self.path}/{gate.name}".removeprefix("/")
+
+    def effective_of(self, gate: Gate[Any]) -> Effective | None:
+        """What holds for the model calls of ``gate``, or ``None`` where it asks no model."""
+        if gate.arguments is None:
+            return None
+        lent = Layer(self.effective.origins.get("model", ""), Arguments(model=self.effective.arguments.model))
+        said = (Layer("judge", gate.arguments), lent)
+        if self.overrides is None:
+            return resolved(said)
+        return self.overrides.effective_of_gate(self.path_of(gate), said)
 
     def model_of(self, gate: Gate[Any]) -> Model | None:
         """The model that ``gate`` asks, if it asks one and one is named."""
-        return None if gate.arguments is None else gate.arguments.model or self.effective.arguments.model
+        held = self.effective_of(gate)
+        return None if held is None else held.arguments.model
+
+
+def settable_at(path: str, stage: Stage[Any, Any]) -> Iterator[tuple[str, Sequence[str]]]:
+    """What settings can say of a stage, and of its gates that ask a model: the names of fields, by path."""
+    lends = any(gate.arguments is not None and gate.arguments.model is None for gate in stage.gates)
+    fields = {*stage.settable, "model"} if lends else stage.settable
+    if fields and path:
+        yield path, tuple(fields)
+    for gate in stage.gates:
+        if gate.settable:
+            yield f"{path}/{gate.name}".removeprefix("/"), gate.settable
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -192,6 +192,15 @@ class Run:
         said = (Layer("step", own), Layer("chain", self.arguments))
         return overrides.effective(self.path, said).arguments
 
+    def effective_of_gate(self, name: str, own: Arguments) -> Arguments:
+        """What holds for the model calls of a gate that judges here, and itself says ``own``."""
+        overrides = self.execution.overrides
+        lent = Arguments(model=self.arguments.model)
+        if overrides is None:
+            return own.over(lent)
+        said = (Layer("judge", own), Layer("step", lent))
+        return overrides.effective_of_gate(f"{self.path}/{name}".removeprefix("/"), said).arguments
+
     def asked(self, model: Model | None) -> Model | None:
         """Who is asked where the chain names ``model``: it, or whom the run was given in the place of all."""
         instead = self.execution.model

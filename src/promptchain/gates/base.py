@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, cast, get_args, overload
 
 from typing_extensions import TypeVar
 
@@ -191,6 +191,9 @@ class Gate(Generic[T_contra]):
         self.name = name or (own_name if own_name != "<lambda>" else reason or own_name)
         self.reason = reason or f"it does not pass {self.name!r}"
         self.mode: Mode | None = mode
+
+    settable: ClassVar[Sequence[str]] = ()
+    """What settings can say of it, by the names of ``Arguments``."""
 
     @property
     def arguments(self) -> Arguments | None:

@@ -205,6 +205,23 @@ class Overrides:
             layers += self._profile.layers(path, self.profile)
         return resolved([*layers, *own, *self._said_under(PREFIX), BUILT_IN])
 
+    def effective_of_gate(self, path: str, own: Sequence[Layer]) -> Effective:
+        """What holds for the model calls of a gate: what names it, and then what ``own`` says.
+
+        What a profile says of all steps is not for gates, but for the model that they are lent.
+
+        Args:
+            path: Path of what is judged, and the gate's name.
+            own: What the gate says, then the model of what it judges.
+
+        Raises:
+            ConfigurationError: A variable for this gate has a value that is not of its kind or out of range.
+        """
+        layers = [layer for key in keys_of(path) for layer in self._said_under(stem_of(key))]
+        if self._profile is not None and self.profile is not None:
+            layers += self._profile.layers(path, self.profile)[:-1]
+        return resolved([*layers, *own])
+
     def _said_under(self, stem: str) -> Sequence[Layer]:
         return [layer_of(variable, field) for field, variable in self._by_stem.get(stem, ())]
 
