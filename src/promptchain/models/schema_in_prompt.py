@@ -6,18 +6,18 @@ import dataclasses
 import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pydantic_core
 
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, TextDelta
 from promptchain.models.base import Model, prepare, renamed
 
-__all__ = ["JsonReader", "SchemaInPrompt"]
+__all__ = ["JsonReader", "SchemaInPrompt", "schema_told"]
 
 _INSTRUCTIONS: Final = (
     "Answer with one JSON value and nothing else: no explanation, no code fence. "
-    "It must conform to this JSON Schema:\n{schema}"
+    "It must conform to this JSON Schema:\n"
 )
 
 _BEGINNINGS: Final = {
@@ -101,8 +101,20 @@ class SchemaInPrompt:
 
 def _told(system: str | None, schema: Mapping[str, Any]) -> str:
     # As compact as it was when the request was bounded, so the bound holds for this prompt too.
-    instructions = _INSTRUCTIONS.format(schema=pydantic_core.to_json(schema).decode())
+    instructions = _INSTRUCTIONS + pydantic_core.to_json(schema).decode()
     return f"{system}\n\n{instructions}" if system else instructions
+
+
+def schema_told(system: str | None) -> Mapping[str, Any] | None:
+    """The schema that ``SchemaInPrompt`` wrote at the end of a system prompt, or ``None`` where there is none."""
+    _, instructions, written = (system or "").rpartition(_INSTRUCTIONS)
+    if not instructions:
+        return None
+    try:
+        schema = pydantic_core.from_json(written)
+    except ValueError:
+        return None
+    return cast("Mapping[str, Any]", schema) if isinstance(schema, dict) else None
 
 
 class JsonReader:
@@ -117,7 +129,7 @@ class JsonReader:
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._beginning = _BEGINNINGS.get(_kind(schema))
+        self._beginning = _BEGINNINGS.get(_kind(schema, schema.get("$defs", {})))
         self._sought: re.Pattern[str] | None = None
         self._before: list[str] = []
         self._undecided: list[str] = []
@@ -196,12 +208,13 @@ class JsonReader:
         return text
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
+def _kind(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     """The JSON type of the value, or an empty string where it may be several."""
     reference = schema.get("$ref", "")
     if reference.startswith("#/$defs/"):
-        schema = schema["$defs"][reference.removeprefix("#/$defs/")]
-    kinds = {_kind(variant) for variant in (*schema.get("anyOf", ()), *schema.get("oneOf", ()))}
+        schema = definitions[reference.removeprefix("#/$defs/")]
+    variants = (*schema.get("anyOf", ()), *schema.get("oneOf", ()))
+    kinds = {_kind(variant, definitions) for variant in variants}
     if kinds:
         return kinds.pop() if len(kinds) == 1 else ""
     return str(schema.get("type", ""))

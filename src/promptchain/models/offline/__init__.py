@@ -29,16 +29,17 @@ def answer(request: ModelRequest) -> str:
     The same request always has the same answer. It is about the text of the request and says once, in
     ``reading.NOTICE``, that no model was asked. With an ``output_schema`` it is JSON that conforms to it; then the
     notice stands in the first field that is made for prose (``content``, ``answer``, ``text`` …) and has room.
+    A schema that ``SchemaInPrompt`` wrote into the system prompt is an ``output_schema`` like any other.
     """
     # What reads and writes is imported on first use: most programs that import this library never need it.
     from promptchain.models.offline.prose import final_text  # noqa: PLC0415
     from promptchain.models.offline.reading import read  # noqa: PLC0415
     from promptchain.models.offline.schema_answers import json_answer  # noqa: PLC0415
+    from promptchain.models.schema_in_prompt import schema_told  # noqa: PLC0415
 
     reading = read(request)
-    return (
-        final_text(reading) if request.output_schema is None else json_answer(request.output_schema, reading)
-    )
+    schema = schema_told(request.system) if request.output_schema is None else request.output_schema
+    return final_text(reading) if schema is None else json_answer(schema, reading)
 
 
 class OfflineModel:
