@@ -43,9 +43,16 @@ def test_it_says_where_it_is_serves_and_ends_on_a_signal(number: signal.Signals)
     assert (process.returncode, out, err) == (0, "", "")
 
 
-def _ask(url: str, key: str) -> int:
+def test_it_knows_the_models_that_it_is_told() -> None:
+    with running("--model", "qwen3:8b", "--model", "llama3.2") as (_, lines):
+        url = lines[1].removeprefix("export ANTHROPIC_BASE_URL=")
+        asked = [_ask(url, "any", model) for model in ("qwen3:8b", "llama3.2", "mistral")]
+    assert asked == [200, 200, 404]
+
+
+def _ask(url: str, key: str, model: str = "claude-haiku-4-5") -> int:
     body = {
-        "model": "claude-haiku-4-5",
+        "model": model,
         "max_tokens": 9,
         "stream": True,
         "messages": [{"role": "user", "content": "Hi."}],
@@ -71,7 +78,9 @@ def test_a_port_in_use_is_one_line_and_exit_code_1() -> None:
     assert f"port {port} cannot be used" in done.stderr
 
 
-@pytest.mark.parametrize("wrong", [["--first", "soon"], ["--between", "-1"], ["--events-per-write", "0"]])
+@pytest.mark.parametrize(
+    "wrong", [["--first", "soon"], ["--between", "-1"], ["--events-per-write", "0"], ["--model", "qwen 3"]]
+)
 def test_wrong_use_is_exit_code_2(wrong: list[str]) -> None:
     done = subprocess.run([*COMMAND, *wrong], capture_output=True, text=True, check=False)
     assert done.returncode == 2

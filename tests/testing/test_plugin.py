@@ -61,14 +61,25 @@ def test_the_fixture_leads_the_sdk_to_the_simulation(tmp_path: Path, monkeypatch
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_test_that_the_documentation_shows_passes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "ini", "outcome"),
+    [
+        ("test_answer.py", "", "3 passed"),
+        ("test_stream.py", "", "1 passed"),
+        ("test_stream.py", "asyncio_mode = strict\n", "1 passed"),
+        ("test_stream.py", "asyncio_mode = auto\n", "1 passed"),
+    ],
+)
+def test_the_tests_that_the_documentation_shows_pass(
+    tmp_path: Path, file: str, ini: str, outcome: str
+) -> None:
     page = Path(__file__).parents[2] / "docs" / "testing.md"
-    shown = page.read_text(encoding="utf-8").partition('```python title="test_answer.py"\n')[2]
+    shown = page.read_text(encoding="utf-8").partition(f'```python title="{file}"\n')[2]
     done = run_pytest(
-        tmp_path, shown.partition("```")[0], ini="asyncio_default_fixture_loop_scope = function\n"
+        tmp_path, shown.partition("```")[0], ini=f"asyncio_default_fixture_loop_scope = function\n{ini}"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    assert outcome in done.stdout
 
 
 FORBIDDEN = """

@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--events-per-write", type=int, default=64, metavar="N", help="events of one TCP write"
     )
     parser.add_argument("--key", action="append", metavar="KEY", help="accept this API key only; repeatable")
+    parser.add_argument(
+        "--model", action="append", default=[], metavar="NAME", help="know this model too; repeatable"
+    )
     options = parser.parse_args(arguments)
     try:
         pace = Pace(
@@ -47,13 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             tokens_per_delta=options.tokens_per_delta,
             events_per_write=options.events_per_write,
         )
+        api = MessagesAPI(port=options.port, keys=options.key, pace=pace, models=options.model)
     except ValueError as error:
         parser.error(str(error))
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
     try:
-        with MessagesAPI(port=options.port, keys=options.key, pace=pace) as api:
+        with api:
             key = options.key[0] if options.key else "simulated"
             print(f"The simulated Messages API answers at {api.url} until it is interrupted.")
             print(f"export ANTHROPIC_BASE_URL={api.url}")

@@ -32,6 +32,11 @@ class MessagesAPI:
         port: Port on 127.0.0.1; 0 takes a free one.
         keys: API keys that are accepted; left out, any.
         pace: How fast replies come where an answer does not say.
+        models: Names of further models that it knows, as ``serve`` takes them.
+
+    Raises:
+        TypeError: ``models`` is one text.
+        ValueError: Of ``models``, one cannot be a name.
 
     Attributes:
         bill: Every request, with its usage and cost.
@@ -39,10 +44,20 @@ class MessagesAPI:
 
     bill: Bill
 
-    def __init__(self, *, port: int = 0, keys: Iterable[str] | None = None, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        keys: Iterable[str] | None = None,
+        pace: Pace | None = None,
+        models: Iterable[str] = (),
+    ) -> None:
+        if isinstance(models, str):
+            raise TypeError(f"models= takes names in a list: models=[{models!r}]")
         self._asked_port = port
         self._port: int | None = None
         self._endpoints = Endpoints(keys=None if keys is None else frozenset(keys), pace=pace or Pace())
+        self._endpoints.catalogue.serve(models)
         self.bill = self._endpoints.bill
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -78,6 +93,19 @@ class MessagesAPI:
     def pending(self) -> int:
         """How many items of the script no request has taken."""
         return self._endpoints.script.pending
+
+    def serve(self, *names: str) -> None:
+        """Know models by these names too, such as ``"qwen3:8b"``: without it they are answered with 404.
+
+        Such a model takes what local servers take: ``temperature``, ``top_p`` and ``top_k`` in every API version,
+        prefill, thinking of type ``enabled`` (with any budget, or none) and ``disabled``, but no effort; 131,072
+        tokens of context, all of which a reply may have. Nothing is cached, and its price is not known. A name
+        that is known already stays what it is.
+
+        Raises:
+            ValueError: A name is blank, or has a space or a control character.
+        """
+        self._endpoints.catalogue.serve(names)
 
     def script(self, *items: ScriptItem) -> None:
         """Answer the next requests with ``items``, in this order. What is scripted already comes first."""

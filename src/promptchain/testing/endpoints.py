@@ -15,7 +15,7 @@ from promptchain.messages import Message, ModelRequest
 from promptchain.models.base import complete
 from promptchain.models.offline import OfflineModel
 from promptchain.testing.bill import Bill, BillEntry
-from promptchain.testing.catalogue import find_model, list_models
+from promptchain.testing.catalogue import Catalogue
 from promptchain.testing.delivery import Delivery
 from promptchain.testing.json_values import as_object
 from promptchain.testing.prompt_cache import PromptCache, count_input
@@ -73,7 +73,7 @@ class _RateLimits:
 
 
 class Endpoints:
-    """Answers requests. It belongs to one event loop; the script and the bill may be used from outside.
+    """Answers requests. It belongs to one event loop; script, bill and catalogue may be used from outside.
 
     Args:
         keys: The keys that are accepted; ``None`` accepts any.
@@ -84,6 +84,7 @@ class Endpoints:
         self.script = Script()
         self.bill = Bill()
         self.cache = PromptCache()
+        self.catalogue = Catalogue()
         self.answering: Answering | None = None
         self.pace = pace
         self._keys = keys
@@ -141,15 +142,16 @@ class Endpoints:
         version = check_version(request.headers)
         if path == "messages/count_tokens":
             body = _parse_object(request)
-            check_request(body, version=version, beta="anthropic-beta" in request.headers, counting=True)
+            beta = "anthropic-beta" in request.headers
+            check_request(body, self.catalogue, version=version, beta=beta, counting=True)
             return {"input_tokens": count_input(body)}
         if path == "models":
             try:
-                return list_models(request.query)
+                return self.catalogue.page(request.query)
             except ValueError as error:
                 raise Refused(400, "invalid_request_error", str(error)) from None
         name = path.removeprefix("models/")
-        model = find_model(name)
+        model = self.catalogue.find(name)
         if model is None:
             raise Refused(404, "not_found_error", f"model: {name}")
         return model.as_dict()
@@ -196,7 +198,8 @@ class Endpoints:
         if problem is not None:
             raise problem
         body: Mapping[str, Any] = entry.received
-        facts = check_request(body, version=version, beta="anthropic-beta" in request.headers)
+        beta = "anthropic-beta" in request.headers
+        facts = check_request(body, self.catalogue, version=version, beta=beta)
         tokens = count_input(body)
         if tokens > facts.context:
             raise Refused(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from promptchain.testing.catalogue import ModelFacts, find_model
+from promptchain.testing.catalogue import Catalogue, ModelFacts, ServedModel
 from promptchain.testing.json_values import as_array, as_object
 from promptchain.testing.output_format import SchemaRefused, check_schema
 
@@ -65,12 +65,13 @@ def check_version(headers: Mapping[str, str]) -> str:
 
 
 def check_request(
-    body: Mapping[str, Any], *, version: str, beta: bool = False, counting: bool = False
+    body: Mapping[str, Any], catalogue: Catalogue, *, version: str, beta: bool = False, counting: bool = False
 ) -> ModelFacts:
     """Judge the body of a request as the API does, up to its first fault.
 
     Args:
         body: The parsed body.
+        catalogue: The models that are known.
         version: The API version.
         beta: Whether the request names a beta, whose own fields are then let through.
         counting: Whether it asks for a count of tokens only.
@@ -85,14 +86,14 @@ def check_request(
         if field not in body:
             raise _refuse(f"{field}: Field required")
     known = _COUNTED if counting else _KNOWN
+    name = body["model"]
+    model = catalogue.find(name) if isinstance(name, str) else None
     for field in body:
-        removed = field in _SAMPLING and version == CURRENT_VERSION
+        removed = field in _SAMPLING and version == CURRENT_VERSION and not isinstance(model, ServedModel)
         if removed or (field not in known and not beta):
             raise _refuse(f"{field}: Extra inputs are not permitted")
-    name = body["model"]
     if not isinstance(name, str):
         raise _refuse("model: Input should be a valid string")
-    model = find_model(name)
     if model is None:
         raise Refused(404, "not_found_error", f"model: {name}")
     _check_scalars(body, model, counting=counting)
@@ -252,6 +253,10 @@ def _check_thinking(body: Mapping[str, Any], model: ModelFacts) -> None:
     if kind != "enabled":
         return
     budget = thinking.get("budget_tokens")
+    if isinstance(model, ServedModel):
+        if budget is not None and not (_is_integer(budget) and budget > 0):
+            raise _refuse("thinking.enabled.budget_tokens: Input should be an integer greater than 0")
+        return
     if not _is_integer(budget):
         raise _refuse("thinking.enabled.budget_tokens: Field required")
     if cast("int", budget) < 1_024:
@@ -313,8 +318,11 @@ def _check_sampling(body: Mapping[str, Any], model: ModelFacts) -> None:
             raise _refuse(f"`{field}` is deprecated for this model.")
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _refuse(f"{field}: Input should be a valid number")
-        if value < 0 or (field != "top_k" and value > 1):
-            raise _refuse(f"{field}: range: 0..1" if field != "top_k" else "top_k: must be at least 0")
+        bounded = field != "top_k" and not isinstance(model, ServedModel)
+        if value < 0 or (bounded and value > 1):
+            raise _refuse(f"{field}: range: 0..1" if bounded else f"{field}: must be at least 0")
+    if isinstance(model, ServedModel):
+        return
     if "temperature" in sent and "top_p" in sent:
         raise _refuse(
             "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
