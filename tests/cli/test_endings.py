@@ -317,7 +317,7 @@ def test_a_folder_that_may_not_be_looked_at_is_a_clear_error() -> None:
         entered, closed = Path(place, "entered"), Path(place, "closed")
         for folder, mode in ((entered, 0o311), (closed, 0o700)):
             folder.mkdir()
-            (folder / ".env").write_text("PROMPTCHAIN_EFFORT=low\n", "utf-8")
+            (folder / ".env").write_text("PROMPTCHAIN_TIMEOUT=60\n", "utf-8")
             (folder / "chains.py").touch()
             folder.chmod(mode)
         answer = "promptchain.chains:answer"
