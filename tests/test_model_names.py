@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from promptchain import AnthropicModel, Chain, JudgeGate, OfflineModel, ScriptedModel, Step
+from promptchain.errors import RealCallForbiddenError
 from promptchain.settings import Profile, Settings
 from promptchain.testing import MessagesAPI
 
@@ -84,3 +85,11 @@ async def test_settings_say_of_a_judge_what_names_it(
     ]
     assert call.model is not None
     assert (call.model.name, call.arguments.effort) == (judge, effort)
+
+
+async def test_where_real_calls_are_forbidden_that_is_said_and_not_that_a_key_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    with pytest.raises(RealCallForbiddenError, match="messages_api"):
+        await Chain("c", Step("a", prompt="{input}"), model="claude-haiku-4-5").run("x")

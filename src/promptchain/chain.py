@@ -308,7 +308,7 @@ def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str
     if profiles is None:
         return _NO_PROFILES
     if not isinstance(profiles, Mapping) or not all(
-        isinstance(name, str) and name and isinstance(profile, Profile)
+        isinstance(name, str) and name and name == name.strip() and isinstance(profile, Profile)
         for name, profile in cast("Mapping[object, object]", profiles).items()
     ):
         raise DefinitionError(

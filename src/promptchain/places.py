@@ -92,11 +92,6 @@ class Held:
             return resolved(said)
         return self.overrides.effective_of_gate(self.path_of(gate), said)
 
-    def model_of(self, gate: Gate[Any]) -> Model | None:
-        """The model that ``gate`` asks, if it asks one and one is named."""
-        held = self.effective_of(gate)
-        return None if held is None else held.arguments.model
-
 
 def settable_at(path: str, stage: Stage[Any, Any]) -> Iterator[tuple[str, Sequence[str]]]:
     """What settings can say of a stage, and of its gates that ask a model: the names of fields, by path."""

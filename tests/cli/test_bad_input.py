@@ -172,7 +172,8 @@ def test_a_wrong_input_is_an_error_document_too(cli: Cli) -> None:
 
 
 def test_a_model_that_is_asked_for_without_a_key_is_not_replaced(cli: Cli) -> None:
-    done = cli("run", "chains:echo", "hello", "--model", "claude-haiku-4-5")
+    here = {"ANTHROPIC_BASE_URL": "http://127.0.0.1:9"}  # elsewhere it would be forbidden, key or no key
+    done = cli("run", "chains:echo", "hello", "--model", "claude-haiku-4-5", env=here)
     assert done.returncode == 2
     assert done.stdout == ""
     assert "there is no credential for the Anthropic API: set ANTHROPIC_API_KEY" in done.stderr

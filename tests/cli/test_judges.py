@@ -21,10 +21,24 @@ def test_check_says_whom_a_judge_asks(cli: Any, place: Path) -> None:
     (place / "judges.py").write_text(JUDGED, "utf-8")
     told = cli("check", "judges.py:judged").stdout
     assert (
-        "input gate: door: it does not meet the rubric: It is a question. (strict, default, asks claude-haiku-4-5)"
+        "input gate: door: it does not meet the rubric: It is a question. (strict, default; asks claude-haiku-4-5, chain 'judged')"
         in told
     )
-    assert "asks claude-opus-5-5)" in told
+    assert "(strict, default; asks claude-opus-5-5)" in told
+
+
+def test_check_says_what_settings_say_of_a_judge_and_what_says_nothing(cli: Any, place: Path) -> None:
+    (place / "judges.py").write_text(JUDGED, "utf-8")
+    env = {
+        "PROMPTCHAIN_WRITE_JUDGE_EFFORT": "low",
+        "PROMPTCHAIN_DOOR_MODEL": "claude-sonnet-5",
+        "PROMPTCHAIN_MODEL": "x",
+    }
+    done = cli("check", "judges.py:judged", env=env)
+    assert "asks claude-sonnet-5, PROMPTCHAIN_DOOR_MODEL)" in done.stdout
+    assert "asks claude-opus-5-5; effort low, PROMPTCHAIN_WRITE_JUDGE_EFFORT)" in done.stdout
+    assert done.stderr.startswith("warning: PROMPTCHAIN_MODEL holds for no step")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_what_a_stand_in_tells_of_the_cost_counts_the_judges_too(cli: Any, place: Path) -> None:

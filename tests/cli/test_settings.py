@@ -100,16 +100,16 @@ def test_check_gives_all_of_it_as_json(cli: Cli) -> None:
         {
             "name": "is_asked",
             "reason": "something must be asked",
-            "mode": "strict",
-            "mode_from": "default",
-            "model": None,
+            "mode": "off",
+            "mode_from": "PROMPTCHAIN_GATES",
+            "configuration": {},
         }
     ]
     draft, shorten, inner, polish = told["stages"]
     assert draft["configuration"]["effort"] == {"value": "medium", "from": "profile 'balanced'"}
     assert shorten["configuration"] == {"timeout": {"value": 5, "from": "step"}}
     assert (inner["configuration"], inner["input_gates"]) == ({}, [])
-    assert [gate["mode_from"] for gate in polish["gates"]] == ["default", "gate"]
+    assert [gate["mode_from"] for gate in polish["gates"]] == ["PROMPTCHAIN_GATES"] * 2
 
 
 @pytest.mark.parametrize("profile", ["cost", "balanced", "accuracy", "mine"])

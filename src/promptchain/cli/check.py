@@ -19,7 +19,7 @@ from promptchain.loading import load_chain
 from promptchain.models.anthropic import AnthropicModel
 from promptchain.models.catalog import KNOWN_MODELS, KNOWN_ON
 from promptchain.places import Held
-from promptchain.settings import Overrides
+from promptchain.settings import Effective, Overrides
 from promptchain.spelling import nearest
 from promptchain.step import Step
 from promptchain.templates import Template
@@ -59,17 +59,18 @@ def _check(arguments: argparse.Namespace, terminal: Terminal) -> int:
         settings = cli_settings.read_settings(arguments)
         chain = load_chain(arguments.chain)
         overrides = settings.overrides(chain.profiles)
-        root, *places = outline(chain, overrides)
+        everywhere = outline(chain, overrides)
     except PromptChainError as error:
         terminal.note(one_line(f"error: {error}"))
         if arguments.json:
             terminal.write_json({"ok": False, "error": _told(error)})
         return code_of(error)
-    found = [*_warnings(places), *cli_settings.unmatched(settings, places)]
+    root, *places = everywhere
+    found = [*_warnings(everywhere), *cli_settings.unmatched(settings, everywhere)]
     warnings = tuple(dict.fromkeys(found))
     for warning in warnings:
         terminal.note(one_line(f"warning: {warning}"))
-    errors = _misfits(places)
+    errors = _misfits(everywhere)
     for misfit in errors:
         terminal.note(one_line(f"error: {misfit}"))
     if arguments.json:
@@ -134,12 +135,16 @@ def _described(place: Held) -> Mapping[str, Any]:
 
 def _configuration(place: Held) -> Mapping[str, Any]:
     """Each field that has a value, with where that comes from."""
-    held = _OF_STEPS if place.stage.asks_model else place.stage.settable
-    origins = place.effective.origins
+    return _said(_OF_STEPS if place.stage.asks_model else place.stage.settable, place.effective)
+
+
+def _said(fields: Sequence[str], effective: Effective | None) -> Mapping[str, Any]:
+    if effective is None:
+        return {}
     return {
-        name: {"value": _plain(name, getattr(place.effective.arguments, name)), "from": origins[name]}
-        for name in held
-        if name in origins
+        name: {"value": _plain(name, getattr(effective.arguments, name)), "from": effective.origins[name]}
+        for name in fields
+        if name in effective.origins
     }
 
 
@@ -156,15 +161,16 @@ def _gates(place: Held) -> Sequence[Mapping[str, Any]]:
             "reason": gate.reason,
             "mode": mode,
             "mode_from": origin,
-            "model": judge.name if judge else None,
+            "configuration": _said(gate.settable, place.effective_of(gate)),
         }
         for gate in place.gates
         for mode, origin in [_mode(gate, place)]
-        for judge in [place.model_of(gate)]
     ]
 
 
 def _mode(gate: Gate[Any], place: Held) -> tuple[str | None, str]:
+    if place.overrides is not None and place.overrides.settings.gates and not place.overrides.gates_are_on:
+        return "off", place.overrides.settings.gates.origin
     if gate.mode is not None:
         return gate.mode, "gate"
     return place.effective.arguments.gates_mode, place.effective.origins["gates_mode"]
@@ -222,8 +228,16 @@ def _lines(place: Held) -> Iterator[str]:
 
 def _judging(gate: Mapping[str, Any]) -> str:
     reason = f"{gate['name']}: {gate['reason']}" if gate["name"] != gate["reason"] else gate["reason"]
-    asks = f", asks {gate['model']}" if gate["model"] else ""
-    return f"{reason} ({gate['mode']}, {gate['mode_from']}{asks})"
+    told = [f"{gate['mode']}, {gate['mode_from']}"]
+    for name, held in gate["configuration"].items():
+        value = (
+            f"asks {held['value']}" if name == "model" else f"{name} {_written_value(name, held['value'])}"
+        )
+        if held["from"] != "judge":
+            told.append(f"{value}, {held['from']}")
+        elif name == "model":
+            told.append(value)
+    return f"{reason} ({'; '.join(told)})"
 
 
 def _written_value(field: str, value: Any) -> str:

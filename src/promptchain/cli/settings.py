@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from promptchain.errors import ConfigurationError
-from promptchain.places import Held
+from promptchain.places import Held, settable_at
 from promptchain.settings import Settings
 from promptchain.settings.base import FORBID_REAL_CALLS
 from promptchain.settings.env_file import read_env_file
-from promptchain.settings.variables import in_file, in_process
+from promptchain.settings.layers import FIELDS
+from promptchain.settings.variables import PREFIX, in_file, in_process
 
 __all__ = ["configure", "read_settings", "unmatched"]
 
@@ -61,12 +62,16 @@ def _put(name: str, value: str, origin: str) -> None:
 
 
 def unmatched(settings: Settings, places: Sequence[Held]) -> Iterator[str]:
-    """A warning for each variable that says nothing of the chain."""
-    for origin, hint in settings.unmatched((place.path, _settable(place)) for place in places).items():
+    """A warning for each variable that says nothing of the chain, or nothing that holds."""
+    settable = [each for place in places for each in settable_at(place.path, place.stage)]
+    for origin, hint in settings.unmatched(settable).items():
         yield f"{origin} says nothing of this chain.{hint}"
-
-
-def _settable(place: Held) -> Sequence[str]:
-    """What can be said of the place: also which model is asked by a gate that leaves that to it."""
-    judges = any(gate.arguments is not None and gate.arguments.model is None for gate in place.gates)
-    return (*place.stage.settable, "model") if judges else place.stage.settable
+    held = {origin for place in places for origin in place.effective.origins.values()}
+    defaults = {PREFIX + field.upper(): field for field in FIELDS}
+    for variable in settings.variables:
+        if variable.name in defaults and variable.text and variable.origin not in held:
+            field = defaults[variable.name]
+            yield (
+                f"{variable.origin} holds for no step, as {field} is said by every step, its chain or a profile: "
+                f"say it of a step, as in {PREFIX}<STEP>_{field.upper()}, or choose a profile."
+            )

@@ -61,6 +61,7 @@ class Part:
         for name in self._names:
             if get_origin(known) in {Union, UnionType}:  # any of it may have the part
                 return
+            fields: Mapping[str, Any] | None
             try:
                 fields = field_types(known)
             except NoFields:
