@@ -8,7 +8,7 @@ from typing import Any, Final, cast, overload
 
 from typing_extensions import TypeVar, Unpack
 
-from promptchain.arguments import Arguments, Options, refuse_unknown
+from promptchain.arguments import Arguments, Options, model_of, refuse_unknown
 from promptchain.background import wait_for
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
@@ -221,6 +221,7 @@ class Chain(Stage[In, Out]):
         its connection to the API, when the block is left.
         """
         value = self._input.accept(input)
+        model_of(model)  # what is wrong with it is said here, not in the block
 
         async def start(put: Reader, room: Callable[[], Awaitable[None]], ledger: Ledger) -> Result[Out]:
             run = Run.begin(
