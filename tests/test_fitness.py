@@ -17,6 +17,7 @@ from promptchain.messages import Effort
 from promptchain.models import model_named
 from promptchain.models.catalog import MODELS, KnownModel, ThinkingKind
 from promptchain.testing import MessagesAPI
+from promptchain.testing.catalogue import Catalogue
 from promptchain.testing.validation import Refused, check_request
 
 PLACES = "the step, its chain or the settings"
@@ -221,7 +222,7 @@ def test_what_is_refused_is_what_the_api_refuses(model: KnownModel) -> None:
         if "effort" in said:
             body["output_config"] = {"effort": said["effort"]}
         try:
-            check_request(body, version="2023-06-01")
+            check_request(body, Catalogue(), version="2023-06-01")
             answer = ""
         except Refused as error:
             answer = error.message

@@ -221,8 +221,8 @@ def test_a_variable_for_a_judge_is_not_warned_about(cli: Cli) -> None:
     done = cli("check", "endings:judged", "--json", env=dict(variables))
     document = json.loads(done.stdout)
     shorten, _, inner, polish = document["stages"]
-    assert shorten["gates"][0]["model"] == "claude-opus-5"
-    assert inner["input_gates"][0]["model"] == "claude-opus-5"
+    assert shorten["gates"][0]["configuration"]["model"]["value"] == "claude-opus-5"
+    assert inner["input_gates"][0]["configuration"]["model"]["value"] == "claude-opus-5"
     assert polish["configuration"]["model"]["value"] == "claude-haiku-4-5"
     (warning,) = document["warnings"]
     assert warning.startswith("PROMPTCHAIN_SETTLED_MODEL says nothing of this chain.")
