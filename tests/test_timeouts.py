@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 import threading
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 from promptchain import Chain, Gate, ScriptedModel, Step, step
 from promptchain.errors import DefinitionError, StageError, StepTimeoutError
 from promptchain.events import Event, StepFailed, TextRetracted
+from promptchain.models import SchemaInPrompt
 from promptchain.testing import Fault, MessagesAPI
 
 HAIKU = "claude-haiku-4-5"
@@ -41,17 +40,19 @@ async def test_a_step_that_takes_too_long_is_ended_with_its_request(messages_api
     assert [type(e.error) for e in seen if isinstance(e, StepFailed)] == [StepTimeoutError]
 
 
-def test_what_is_done_once_a_process_is_no_part_of_a_steps_timeout(messages_api: MessagesAPI) -> None:
-    code = (
-        "from promptchain import Chain, Step\n"
-        "step = Step('a', prompt='{input}', timeout=1.2, model='claude-haiku-4-5')\n"
-        "print(len(Chain('c', step).run_sync('x').ledger))"
-    )
-    # The SDK alone takes longer than that to import.
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.stdout, done.stderr) == ("1\n", "")
+class SlowToPrepare(ScriptedModel):
+    """As the SDK is, whose import alone takes two seconds."""
+
+    async def prepare(self) -> None:
+        await asyncio.sleep(1.5)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_what_a_model_does_once_a_process_is_no_part_of_a_steps_timeout(wrapped: bool) -> None:
+    model = SlowToPrepare("one")
+    asks = Step("a", prompt="x", timeout=1)
+    result = await Chain("c", asks, model=SchemaInPrompt(model) if wrapped else model).run("x")
+    assert result.output == "one"
 
 
 async def test_the_timeout_is_of_the_whole_step_and_not_of_an_attempt() -> None:
