@@ -96,6 +96,21 @@ async def test_an_instance_that_holds_what_its_type_does_not_take_is_no_replacem
     assert [type(e) for e in seen if isinstance(e, TextRetracted)] == [TextRetracted]
 
 
+@pytest.mark.parametrize(
+    ("output", "reply"), [(list[Strict], [{"topic": "a", "n": 1}]), (Strict | None, {"topic": "a", "n": 1})]
+)
+@pytest.mark.parametrize("n", [99, object()])
+async def test_nor_is_one_that_stands_in_a_list_or_a_union(output: Any, reply: Any, n: Any) -> None:
+    def spoils(value: Any) -> Verdict:
+        if isinstance(value, list):
+            return Verdict.replace([value[0].model_copy(update={"n": n})])
+        return Verdict.replace(value.model_copy(update={"n": n}))
+
+    chain = Chain("c", Step("a", prompt="x", output=output, gates=[Gate(spoils)]), model=ScriptedModel(reply))
+    with pytest.raises(GateCrashedError, match="does not fit"):
+        await chain.run("x")
+
+
 async def test_an_instance_that_fits_is_a_replacement_also_of_a_closed_type_with_computed_fields() -> None:
     gates = [Gate[Strict](lambda s: Verdict.replace(s.model_copy(update={"n": 3})), "tidies")]
     step = Step("a", prompt="x", output=Strict, gates=gates)

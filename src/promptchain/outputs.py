@@ -109,12 +109,17 @@ class OutputType(Generic[T]):
             return cast("T", value)
         # An instance would pass as it is, whatever was put into it: it is taken apart and made anew.
         try:
-            plain: object = self._adapter.dump_python(cast("T", value), round_trip=True, warnings="error")
-        except pydantic_core.PydanticSerializationError:
-            plain = value
-            if isinstance(self.form, type) and isinstance(value, self.form):
-                raise ValueError(f"{brief(value)} holds what {shown(self.form)} does not take") from None  # noqa: TRY004
-        return self._adapter.validate_python(plain, by_alias=True, by_name=True)
+            return self._adapter.validate_python(self._apart(value), by_alias=True, by_name=True)
+        except (
+            pydantic_core.PydanticSerializationError
+        ):  # a mapping of what it is made of, or no such value
+            output = self._adapter.validate_python(value, by_alias=True, by_name=True)
+            self._apart(output)
+            return output
+
+    def _apart(self, value: object) -> object:
+        adapter = cast("TypeAdapter[Any]", self._adapter)
+        return adapter.dump_python(value, round_trip=True, warnings="error")
 
     def text_of(self, value: T, reply: str) -> str:
         """``value`` as a model would have written it: the ``reply``, where that says the same."""
