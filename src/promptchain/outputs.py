@@ -110,9 +110,7 @@ class OutputType(Generic[T]):
         # An instance would pass as it is, whatever was put into it: it is taken apart and made anew.
         try:
             return self._adapter.validate_python(self._apart(value), by_alias=True, by_name=True)
-        except (
-            pydantic_core.PydanticSerializationError
-        ):  # a mapping of what it is made of, or no such value
+        except pydantic_core.PydanticSerializationError:  # a mapping of its fields, or no such value
             output = self._adapter.validate_python(value, by_alias=True, by_name=True)
             self._apart(output)
             return output
