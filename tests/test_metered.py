@@ -231,7 +231,7 @@ async def test_what_is_for_the_record_alone_goes_no_further() -> None:
     end = ReplyFinished("end_turn", Usage(7, 9))
     model = Told(RequestReady(), ReplyStarted("m", "x", Usage(7)), UsageReported(Usage(7, 9)), end)
     async with aclosing(Metered(model, Run.begin("x")).stream(REQUEST)) as stream:
-        assert [type(event) async for event in stream] == [ReplyStarted, ReplyFinished]
+        assert [type(event) async for event in stream] == [RequestReady, ReplyStarted, ReplyFinished]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ from typing import Any, Final, cast, get_args
 from typing_extensions import TypedDict
 
 from promptchain.errors import DefinitionError
-from promptchain.fields import shown
 from promptchain.gates import Mode
 from promptchain.messages import Effort, ServiceTier
-from promptchain.models import Model, model_named
+from promptchain.models import Model, model_of
+from promptchain.policy import Policy
 from promptchain.pricing import Price, PriceBook
 from promptchain.spelling import nearest
 
-__all__ = ["ARGUMENT_NAMES", "NOTHING_SAID", "Arguments", "Options", "model_of", "refuse_unknown"]
+__all__ = ["ARGUMENT_NAMES", "NOTHING_SAID", "Arguments", "Options", "refuse_unknown"]
 
 DEFAULT_MAX_TOKENS: Final = 4_096
 DEFAULT_MAX_REASKS: Final = 2
@@ -39,6 +38,7 @@ class Options(TypedDict, total=False):
     service_tier: ServiceTier | None
     max_reasks: int | None
     gates_mode: Mode | None
+    policy: Policy | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,7 @@ class Arguments:
         service_tier: See ``ServiceTier``.
         max_reasks: How often a step asks again after a reply that was rejected.
         gates_mode: Mode of the gates that do not say.
+        policy: How model calls are protected; of several, what each says of a part.
         stop_sequences: A reply ends before any of these.
         timeout: Seconds that a step may take, with everything in it.
         prices: Prices of the caller's own.
@@ -69,6 +70,7 @@ class Arguments:
     service_tier: ServiceTier | None = None
     max_reasks: int | None = None
     gates_mode: Mode | None = None
+    policy: Policy | None = None
     stop_sequences: Sequence[str] | None = None
     timeout: float | None = None
     prices: PriceBook | None = None
@@ -92,7 +94,7 @@ class Arguments:
         return cls(**said) if said else NOTHING_SAID
 
     def over(self, outer: Arguments) -> Arguments:
-        """These, and where nothing is said those of the chain around; of prices, both."""
+        """These, and where nothing is said those of the chain around; of prices and of the policy, both."""
         if outer is NOTHING_SAID:
             return self
         if self is NOTHING_SAID:
@@ -103,6 +105,8 @@ class Arguments:
         }
         if self.prices and outer.prices:
             both["prices"] = {**outer.prices, **self.prices}
+        if self.policy and outer.policy:
+            both["policy"] = self.policy.over(outer.policy)
         return Arguments(**both)
 
 
@@ -168,6 +172,10 @@ def _price_book(value: Any) -> str:
     return "maps names of models to Price(input=..., output=...)."
 
 
+def _policy(value: Any) -> str:
+    return "" if isinstance(value, Policy) else f"is a Policy(...), not {value!r}."
+
+
 _CHECKS: Final[Mapping[str, Callable[[Any], str]]] = {
     "model": lambda _: "",  # model_of says more
     "max_tokens": _whole(1, math.inf, "tokens"),
@@ -181,31 +189,8 @@ _CHECKS: Final[Mapping[str, Callable[[Any], str]]] = {
     "stop_sequences": _texts,
     "timeout": _duration,
     "prices": _price_book,
+    "policy": _policy,
 }
-
-
-def model_of(model: str | Model | None) -> Model | None:
-    """The model that is meant.
-
-    Raises:
-        DefinitionError: It is neither a name nor a model.
-    """
-    if model is None:
-        return None
-    if isinstance(model, str):
-        return model_named(model)
-    if type(model).__name__.startswith("Async") and hasattr(model, "messages"):
-        raise DefinitionError(
-            f"{type(model).__name__} is a client, not a model: "
-            "say which model it is asked for, as in AnthropicModel('claude-haiku-4-5', client=client)."
-        )
-    if isinstance(model, type):
-        raise DefinitionError(f"{shown(model)} is a class: make a model of it, as in {shown(model)}(...).")
-    if not isinstance(getattr(model, "name", None), str) or not callable(getattr(model, "stream", None)):
-        raise DefinitionError(f"a model is a name, or has a name and a method stream, unlike {model!r}.")
-    if inspect.iscoroutinefunction(model.stream):
-        raise DefinitionError(f"{type(model).__name__}.stream has no yield: it is an asynchronous generator.")
-    return model
 
 
 def refuse_unknown(options: Iterable[str], known: Collection[str], taker: str) -> None:

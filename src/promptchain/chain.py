@@ -8,7 +8,7 @@ from typing import Any, Final, cast, overload
 
 from typing_extensions import TypeVar, Unpack
 
-from promptchain.arguments import Arguments, Options, model_of, refuse_unknown
+from promptchain.arguments import Arguments, Options, refuse_unknown
 from promptchain.background import wait_for
 from promptchain.errors import DefinitionError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
@@ -17,7 +17,7 @@ from promptchain.gates.base import gates_of
 from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
 from promptchain.judging import INPUT, judged
 from promptchain.ledger import Ledger
-from promptchain.models import Model
+from promptchain.models import Model, model_of
 from promptchain.places import ModelCall, Place, settable_at
 from promptchain.pricing import PriceBook
 from promptchain.result import Result

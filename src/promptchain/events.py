@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from promptchain.gates import Judgement
 from promptchain.ledger import Attempt, Ledger
@@ -16,13 +16,19 @@ from promptchain.ledger import Attempt, Ledger
 __all__ = [
     "AttemptFinished",
     "AttemptStarted",
+    "CircuitChanged",
     "Event",
     "GateJudged",
+    "Level",
+    "ModelReplaced",
     "PartialOutput",
     "Reader",
+    "RequestHedged",
+    "RetryScheduled",
     "RunFailed",
     "RunFinished",
     "RunStarted",
+    "StepDegraded",
     "StepFailed",
     "StepFinished",
     "StepStarted",
@@ -30,7 +36,11 @@ __all__ = [
     "TextRetracted",
     "TextTentative",
     "Thinking",
+    "Waiting",
 ]
+
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
+"""How much an event matters to whoever runs the chain."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +50,10 @@ class Event:
     Attributes:
         at: Seconds since the run began.
         step: Path of the step it happened in; empty for the run itself.
+        level: How much it matters.
     """
+
+    level: ClassVar[Level] = "info"
 
     at: float
     step: str = ""
@@ -147,6 +160,97 @@ class AttemptFinished(Event):
     """
 
     record: Attempt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Event):
+    """A request waits before it is sent.
+
+    Attributes:
+        reason: For what: ``"rate limit"`` of the API, ``"concurrency"`` as the policy allows it, ``"budget"`` that
+            other requests hold.
+        seconds: How long it will take as far as it is known, or ``None``.
+    """
+
+    reason: Literal["rate limit", "concurrency", "budget"]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryScheduled(Event):
+    """An attempt failed, and another follows.
+
+    Attributes:
+        attempt: Which one failed.
+        error: What it failed with.
+        seconds: How long the wait before the next one is.
+    """
+
+    level = "warning"
+    attempt: int
+    error: BaseException
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHedged(Event):
+    """The model is slow, so it is asked a second time, and who is first is heard.
+
+    Attributes:
+        model: Name of the model.
+        seconds: How long it has been silent.
+    """
+
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReplaced(Event):
+    """Another model is asked in the place of one that does not answer.
+
+    Attributes:
+        model: Who was asked.
+        instead: Who is asked now.
+        error: What the first failed with.
+    """
+
+    level = "warning"
+    model: str
+    instead: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitChanged(Event):
+    """The circuit to a model has changed its state.
+
+    Attributes:
+        model: Name of the model.
+        endpoint: Address of the API, or ``None`` where the model does not say.
+        before: ``"closed"``, ``"open"`` or ``"half_open"``.
+        after: The same.
+    """
+
+    level = "warning"
+    model: str
+    endpoint: str | None
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDegraded(Event):
+    """An optional step gave no output of its own, and the run goes on without.
+
+    Attributes:
+        error: What it failed with, or ``None`` where it was left out for want of time.
+        by: What stands in its place: ``"default"``, or the path of the stage that does.
+    """
+
+    level = "warning"
+    error: BaseException | None
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -177,7 +177,7 @@ class JudgeGate(Gate[object]):
     def _seat(self, run: Run) -> Run:
         """The run as the judge's requests see it: numbered on, where this judge has sat before."""
         seat = run.at(self.name, run.previous, is_last=False)
-        seat.attempt = max((a.number for a in run.ledger if a.step == seat.path), default=0)
+        seat.attempt = seat.sent = max((a.number for a in run.ledger if a.step == seat.path), default=0)
         return seat
 
     def _request(self, value: object, arguments: Arguments, run: Run) -> ModelRequest:

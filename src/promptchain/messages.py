@@ -90,7 +90,54 @@ class RequestReady:
     """The request leaves next: nothing that can be known before stands in its way.
 
     A model that always yields it first says so with ``announces_requests = True``.
+
+    Attributes:
+        attempt: Which attempt of its step it is; 0 from a model, which does not know.
     """
+
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """What the API says of one of its limits, which is a bucket that fills up again little by little.
+
+    Attributes:
+        limit: What it holds when it is full, which is what it takes in within a minute.
+        remaining: What is left in it.
+        reset: When it will be full again, in seconds since the epoch, or ``None`` where that is not said.
+    """
+
+    limit: int
+    remaining: int
+    reset: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimits:
+    """What the API says of its limits, in the headers ``anthropic-ratelimit-*``; ``None`` is not said."""
+
+    requests: RateLimit | None = None
+    input_tokens: RateLimit | None = None
+    output_tokens: RateLimit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsReported:
+    """The API has answered, and said how much of its limits is left."""
+
+    limits: RateLimits
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyRestarted:
+    """What has come of the reply is void, and another one follows. Wrappers yield it, models never do.
+
+    Attributes:
+        reason: What the reply failed with.
+    """
+
+    reason: Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +203,11 @@ class ReplyFinished:
 ReplyEvent: TypeAlias = ReplyStarted | TextDelta | ThinkingDelta | ReplyFinished
 """A reply: ``ReplyStarted``, then deltas in any number, then ``ReplyFinished``."""
 
-ModelEvent: TypeAlias = RequestReady | UsageReported | ReplyEvent
+ModelEvent: TypeAlias = RequestReady | LimitsReported | UsageReported | ReplyRestarted | ReplyEvent
 """What a model yields: a reply, and what makes the record of it better.
 
-A model need not say the latter: ``RequestReady`` in front of all, ``UsageReported`` once the final count is known.
+A model need not say the latter: ``RequestReady`` in front of all, ``LimitsReported`` before the reply,
+``UsageReported`` once the final count is known.
 """
 
 

@@ -11,8 +11,8 @@ from promptchain.errors import ConfigurationError, DefinitionError, ModelError, 
 from promptchain.events import AttemptFinished, AttemptStarted
 from promptchain.ledger import Attempt
 from promptchain.messages import (
+    ModelEvent,
     ModelRequest,
-    ReplyEvent,
     ReplyFinished,
     ReplyStarted,
     RequestReady,
@@ -42,14 +42,14 @@ class Metered:
         """The model's own name."""
         return self._model.name
 
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ReplyEvent, None]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Pass on the model's reply, and record the attempt when it ends, in whichever way.
 
         A request that never gets ready to leave, for want of a key or the like, is no attempt.
         """
         run = self._run
         started, began = time.time(), time.perf_counter()
-        is_begun = False
+        number = 0
         opening: ReplyStarted | None = None
         count: UsageReported | None = None
         closing: ReplyFinished | None = None
@@ -58,11 +58,11 @@ class Metered:
         try:
             async with aclosing(self._model.stream(request)) as events:
                 async for event in events:
-                    if not is_begun:
-                        is_begun = True
-                        self._begin()
+                    if not number:
+                        number = self._begin()
                         if isinstance(event, RequestReady):
                             started, began = time.time(), time.perf_counter()
+                        yield RequestReady(number)
                     if isinstance(event, TextDelta):
                         if first_text is None:
                             first_text = time.perf_counter() - began
@@ -84,14 +84,13 @@ class Metered:
             failure = error
             raise
         finally:
-            if not is_begun and not self._is_unsent(failure):
-                is_begun = True
-                self._begin()
-            if is_begun:
+            if not number and not self._is_unsent(failure):
+                number = self._begin()
+            if number:
                 usage, estimated = _settled(request, opening, count, closing, failure)
                 attempt = Attempt(
                     step=run.path,
-                    number=run.attempt,
+                    number=number,
                     model=self.name,
                     usage=usage,
                     estimated=estimated,
@@ -106,10 +105,12 @@ class Metered:
                 run.ledger.record(attempt)
                 run.emit(AttemptFinished(at=run.seconds, step=run.path, record=attempt))
 
-    def _begin(self) -> None:
+    def _begin(self) -> int:
         run = self._run
-        run.attempt += 1
+        run.sent += 1
+        run.attempt = run.sent
         run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=run.attempt, model=self.name))
+        return run.sent
 
     def _is_unsent(self, failure: BaseException | None) -> bool:
         """Whether a call that ended before its first event surely sent nothing."""

@@ -86,7 +86,11 @@ class Held:
         """What holds for the model calls of ``gate``, or ``None`` where it asks no model."""
         if gate.arguments is None:
             return None
-        lent = Layer(self.effective.origins.get("model", ""), Arguments(model=self.effective.arguments.model))
+        arguments = self.effective.arguments
+        lent = Layer(
+            self.effective.origins.get("model", ""),
+            Arguments(model=arguments.model, policy=arguments.policy),
+        )
         said = (Layer("judge", gate.arguments), lent)
         if self.overrides is None:
             return resolved(said)

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Final, cast
 
-from promptchain.arguments import NOTHING_SAID, Arguments, model_of
+from promptchain.arguments import NOTHING_SAID, Arguments
+from promptchain.deadline import Phase
 from promptchain.errors import InputError
 from promptchain.events import Event, GateJudged, Reader, TextCommitted
 from promptchain.gates import Judgement
 from promptchain.ledger import Ledger
-from promptchain.models import Model, in_place_of
+from promptchain.models import Model, in_place_of, model_of
 from promptchain.result import Rejected, StepResult
 from promptchain.settings import Layer, Overrides, Profile, Settings
 
@@ -61,7 +62,10 @@ class Run:
         path: Path of the stage: its name, behind the names of the chains around it (``"draft/polish"``).
         is_last: Whether the text of this stage is the answer of the whole run.
         previous: What the stage was handed.
-        attempt: How many requests the stage has sent.
+        attempt: Which request of the stage is the one that counts: whose reply is read, or judged.
+        sent: How many requests the stage has sent.
+        phase: What it is doing.
+        model: Name of the model that gave the reply.
         arguments: What the chains around the stage say of its model calls; while the stage runs, what holds.
         judgements: What gates have decided of what the stage made.
         rejected: Replies of the stage that were rejected.
@@ -74,6 +78,9 @@ class Run:
     is_last: bool = True
     previous: object = None
     attempt: int = 0
+    sent: int = 0
+    phase: Phase = "stage"
+    model: str | None = None
     prompt_hash: str | None = None
     system_hash: str | None = None
     inner: Mapping[str, StepResult] = field(default_factory=dict[str, StepResult])
@@ -195,7 +202,7 @@ class Run:
     def effective_of_gate(self, name: str, own: Arguments) -> Arguments:
         """What holds for the model calls of a gate that judges here, and itself says ``own``."""
         overrides = self.execution.overrides
-        lent = Arguments(model=self.arguments.model)
+        lent = Arguments(model=self.arguments.model, policy=self.arguments.policy)
         if overrides is None:
             return own.over(lent)
         said = (Layer("judge", own), Layer("step", lent))

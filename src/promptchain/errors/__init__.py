@@ -12,15 +12,18 @@
     ├── ConfigurationError           the surroundings are wrong
     │   ├── MissingKeyError          there is no credential for the API
     │   ├── MissingExtraError        an optional dependency is not installed
+    │   ├── UnknownPriceError        a budget in USD, and a model without a known price
     │   └── RealCallForbiddenError   a test reached for the real API
     ├── InputError                   what was handed to a run cannot be used; nothing was sent
     ├── ModelError                   a request did not bring a complete reply
     │   ├── ModelConnectionError     no connection, or it broke
     │   │   └── IncompleteReplyError the stream ended, or was cut, before the reply did
     │   ├── ModelTimeoutError        nothing came for too long
+    │   ├── CircuitOpenError         the model failed too often and is left alone; nothing was sent
     │   ├── MalformedReplyError      what came is not the Messages API's language
     │   └── ModelStatusError         the API answered with an error
     │       ├── BadRequestError      400, 413, 422 …: the request itself is refused
+    │       │   └── PromptTooLongError the input is longer than the context window
     │       ├── AuthenticationError  401: the key is not accepted
     │       ├── PermissionDeniedError 403: the key may not do this
     │       ├── BillingError         402: the account cannot pay
@@ -38,6 +41,8 @@
     ├── GateBlockedError             a gate rejected the value
     ├── GateCrashedError             a gate failed instead of judging
     ├── StepTimeoutError             a step took longer than its timeout
+    ├── DeadlineError                a run took longer than its deadline
+    ├── BudgetExceededError          a request did not fit into what is left of a budget; it was not sent
     └── StageError                   a function stage raised
 
 Context (the step, the ledger, ids) is attached in one place, ``PromptChainError.locate``, on the way out of
@@ -57,11 +62,13 @@ from promptchain.errors.base import (
     PromptFileError,
     RealCallForbiddenError,
     TemplateError,
+    UnknownPriceError,
 )
 from promptchain.errors.model import (
     AuthenticationError,
     BadRequestError,
     BillingError,
+    CircuitOpenError,
     ConflictError,
     IncompleteReplyError,
     MalformedReplyError,
@@ -72,11 +79,14 @@ from promptchain.errors.model import (
     ModelTimeoutError,
     OverloadedError,
     PermissionDeniedError,
+    PromptTooLongError,
     RateLimitError,
     ServerError,
 )
 from promptchain.errors.outcome import (
+    BudgetExceededError,
     ContextWindowError,
+    DeadlineError,
     GateBlockedError,
     GateCrashedError,
     MaxTokensError,
@@ -99,15 +109,18 @@ __all__ = [
     "ConfigurationError",
     "MissingKeyError",
     "MissingExtraError",
+    "UnknownPriceError",
     "RealCallForbiddenError",
     "InputError",
     "ModelError",
     "ModelConnectionError",
     "IncompleteReplyError",
     "ModelTimeoutError",
+    "CircuitOpenError",
     "MalformedReplyError",
     "ModelStatusError",
     "BadRequestError",
+    "PromptTooLongError",
     "AuthenticationError",
     "PermissionDeniedError",
     "BillingError",
@@ -125,5 +138,7 @@ __all__ = [
     "GateBlockedError",
     "GateCrashedError",
     "StepTimeoutError",
+    "DeadlineError",
+    "BudgetExceededError",
     "StageError",
 ]

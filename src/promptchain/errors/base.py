@@ -98,6 +98,10 @@ class MissingExtraError(ConfigurationError):
     """An optional dependency is not installed; the message says which ``pip install`` brings it."""
 
 
+class UnknownPriceError(ConfigurationError):
+    """A budget in USD, and a model whose price is not known."""
+
+
 class RealCallForbiddenError(ConfigurationError):
     """A request to the real API was about to leave while real calls are forbidden."""
 

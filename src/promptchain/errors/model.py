@@ -32,7 +32,30 @@ class IncompleteReplyError(ModelConnectionError):
 
 
 class ModelTimeoutError(ModelError):
-    """Nothing came from the API for too long."""
+    """Nothing came from the API for too long, or not all of it in time.
+
+    Attributes:
+        phase: Which limit of ``Timeout`` was passed (``"total"``, ``"attempt"``, ``"first_token"``, ``"idle"``), or
+            ``None`` where it was the client's or the API's own.
+    """
+
+    phase: str | None = None
+
+
+class CircuitOpenError(ModelError):
+    """The circuit to a model is open: it failed too often, and is left alone for a while. Nothing was sent.
+
+    Attributes:
+        model: Name of the model.
+        retry_after: Seconds until it is tried again.
+    """
+
+    billable = False
+
+    def __init__(self, message: str, *, model: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.model = model
+        self.retry_after = retry_after
 
 
 class MalformedReplyError(ModelError):
@@ -71,6 +94,10 @@ class ModelStatusError(ModelError):
 
 class BadRequestError(ModelStatusError):
     """The API refuses the request itself (400, 412, 413, 422, 431)."""
+
+
+class PromptTooLongError(BadRequestError):
+    """The input is longer than the model's context window (400)."""
 
 
 class AuthenticationError(ModelStatusError):

@@ -113,5 +113,31 @@ class StepTimeoutError(PromptChainError):
     """A step took longer than its ``timeout``. What it was doing was ended, its request closed."""
 
 
+class DeadlineError(PromptChainError):
+    """The time that a run was given has passed. What it was doing was ended, its request closed.
+
+    Attributes:
+        seconds: How long it was given.
+        phase: What it was doing: see ``promptchain.deadline.Phase``.
+    """
+
+    def __init__(self, message: str, *, seconds: float, phase: str) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        self.phase = phase
+
+
+class BudgetExceededError(PromptChainError):
+    """A request could have cost more than what is left of a budget, so it was not sent.
+
+    Attributes:
+        budget: Name of the budget.
+    """
+
+    def __init__(self, message: str, *, budget: str) -> None:
+        super().__init__(message)
+        self.budget = budget
+
+
 class StageError(PromptChainError):
     """A function stage raised; what it raised is ``__cause__``."""

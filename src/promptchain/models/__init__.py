@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import lru_cache
 
 from promptchain.errors import DefinitionError
+from promptchain.fields import shown
 from promptchain.models.anthropic import AnthropicModel
 from promptchain.models.base import Model, complete, renamed
 from promptchain.models.offline import OfflineModel
@@ -21,6 +23,7 @@ __all__ = [
     "complete",
     "in_place_of",
     "model_named",
+    "model_of",
 ]
 
 
@@ -38,6 +41,30 @@ def model_named(name: str) -> Model:
     if name == OfflineModel.name:
         return OfflineModel()
     return AnthropicModel(name)
+
+
+def model_of(model: str | Model | None) -> Model | None:
+    """The model that is meant.
+
+    Raises:
+        DefinitionError: It is neither a name nor a model.
+    """
+    if model is None:
+        return None
+    if isinstance(model, str):
+        return model_named(model)
+    if type(model).__name__.startswith("Async") and hasattr(model, "messages"):
+        raise DefinitionError(
+            f"{type(model).__name__} is a client, not a model: "
+            "say which model it is asked for, as in AnthropicModel('claude-haiku-4-5', client=client)."
+        )
+    if isinstance(model, type):
+        raise DefinitionError(f"{shown(model)} is a class: make a model of it, as in {shown(model)}(...).")
+    if not isinstance(getattr(model, "name", None), str) or not callable(getattr(model, "stream", None)):
+        raise DefinitionError(f"a model is a name, or has a name and a method stream, unlike {model!r}.")
+    if inspect.iscoroutinefunction(model.stream):
+        raise DefinitionError(f"{type(model).__name__}.stream has no yield: it is an asynchronous generator.")
+    return model
 
 
 def in_place_of(replaced: Model, named: Model) -> Model | None:

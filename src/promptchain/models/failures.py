@@ -28,6 +28,7 @@ from promptchain.errors import (
     OverloadedError,
     PermissionDeniedError,
     PromptChainError,
+    PromptTooLongError,
     RateLimitError,
     ServerError,
 )
@@ -57,6 +58,9 @@ _ADVICE: dict[type[ModelStatusError], str] = {
     BillingError: "check the account's balance",
     PermissionDeniedError: "the key may not use this model or feature",
 }
+
+# How the API begins to say it; the error's type is that of every bad request.
+_TOO_LONG = "prompt is too long"
 
 _SIGNERS = {"boto3", "botocore", "google"}
 
@@ -162,6 +166,8 @@ def _status(error: anthropic.APIStatusError, model: str, platform: Platform | No
     if kind is None:
         by_type = ERROR_TYPES.get(str(refusal.type)) if status < 400 else None
         kind = by_type or (ServerError if status >= 500 else ModelStatusError)
+    if kind is BadRequestError and message.startswith(_TOO_LONG):
+        kind = PromptTooLongError
     headers = error.response.headers
     should_retry = headers.get("x-should-retry")
     hint = _hint(kind, error.response.url.path, model, platform)

@@ -67,7 +67,7 @@ BUILT_IN: Final = Layer(
 
 
 def resolved(layers: Sequence[Layer]) -> Effective:
-    """What holds when the first of ``layers`` that says a field wins. Prices are those of all of them."""
+    """What holds when the first of ``layers`` that says a field wins. Prices, and parts of a policy, are those of all."""
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in layers:
@@ -79,6 +79,9 @@ def resolved(layers: Sequence[Layer]) -> Effective:
                 values[field], origins[field] = value, layer.origin
             elif field == "prices":
                 values[field] = {**value, **values[field]}
+                origins[field] += f", {layer.origin}"
+            elif field == "policy":
+                values[field] = values[field].over(value)
                 origins[field] += f", {layer.origin}"
     if "model" in values:
         values["model"] = _asked(layer for layer in layers if layer.said.model is not None)
