@@ -35,6 +35,10 @@ ARGUMENTS: dict[str, Any] = {
     "gate": "stated",
     "reason": "it must be",
     "value": [1, 2],
+    "phase": "idle",
+    "model": "m",
+    "seconds": 1.0,
+    "budget": "nightly",
 }
 
 
@@ -102,9 +106,10 @@ def test_locating_one_error_leaves_the_others_of_its_class_alone() -> None:
     assert PromptChainError.ledger is None
 
 
-def test_an_error_status_is_not_billed_and_every_other_failure_may_be() -> None:
-    free = {cls.__name__ for cls in CLASSES if issubclass(cls, errors.ModelError) and not cls("x").billable}
-    assert free == {cls.__name__ for cls in CLASSES if issubclass(cls, errors.ModelStatusError)}
+def test_an_error_status_or_an_open_circuit_is_not_billed_and_every_other_failure_may_be() -> None:
+    free = {cls.__name__ for cls in CLASSES if issubclass(cls, errors.ModelError) and not cls.billable}
+    unsent = errors.ModelStatusError | errors.CircuitOpenError
+    assert free == {cls.__name__ for cls in CLASSES if issubclass(cls, unsent)}
 
 
 def test_the_nearest_name_is_offered_only_when_it_is_near() -> None:

@@ -14,8 +14,17 @@ from promptchain.errors import (
     UnexpectedStopError,
 )
 from promptchain.events import PartialOutput, TextRetracted, TextTentative, Thinking
-from promptchain.messages import ModelRequest, Reply, ReplyFinished, ReplyStarted, TextDelta, ThinkingDelta
-from promptchain.metered import Metered
+from promptchain.messages import (
+    ModelRequest,
+    Reply,
+    ReplyFinished,
+    ReplyRestarted,
+    ReplyStarted,
+    RequestReady,
+    TextDelta,
+    ThinkingDelta,
+)
+from promptchain.models import Model
 from promptchain.outputs import GrowingJSON, OutputType
 from promptchain.run import Run
 
@@ -37,7 +46,7 @@ class ArrivingReply:
         self.request_id: str | None = None
         self.text = ""
 
-    async def receive(self, model: Metered, request: ModelRequest) -> None:
+    async def receive(self, model: Model, request: ModelRequest) -> None:
         """Take in the whole reply.
 
         Raises:
@@ -59,6 +68,12 @@ class ArrivingReply:
                             run.emit(Thinking(at=run.seconds, step=run.path, attempt=run.attempt, text=text))
                         if run.execution.room is not None:
                             await run.execution.room()
+                    case RequestReady():
+                        run.attempt = event.attempt
+                    case ReplyRestarted():
+                        self.retract(event.reason)
+                        self._forget()
+                        pieces.clear()
                     case ReplyStarted():
                         self.request_id = event.request_id
                     case ReplyFinished():
@@ -67,11 +82,14 @@ class ArrivingReply:
                             self._show_value(self._growing.value)
                         refuse_stop(event, self.text, request)
                         return
+                    case _:
+                        pass
         raise IncompleteReplyError(f"the model {model.name!r} ended its stream without a stop reason.")
 
     def retract(self, error: BaseException) -> None:
         """Take back what was tentative, because of ``error``."""
         if self._tentative:
+            self._tentative = False
             run = self._run
             reason = "cancelled" if isinstance(error, asyncio.CancelledError) else str(error)
             run.emit(
@@ -83,6 +101,14 @@ class ArrivingReply:
                     is_answer=run.is_last,
                 )
             )
+
+    def _forget(self) -> None:
+        """Begin anew, as another reply follows."""
+        if self._growing is not None:
+            self._growing = GrowingJSON()
+        self._begun = False
+        self._held = ""
+        self.request_id = None
 
     def _show(self, text: str) -> None:
         run = self._run

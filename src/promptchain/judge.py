@@ -14,10 +14,10 @@ from promptchain.errors import DefinitionError, GateCrashedError, OutputError, P
 from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate, Mode, OnFail, Verdict
 from promptchain.messages import Effort, ModelRequest
-from promptchain.metered import Metered
 from promptchain.models import Model, complete
 from promptchain.models.base import prepare
 from promptchain.outputs import OutputType
+from promptchain.resilience import protected
 from promptchain.run import Run
 from promptchain.stage import limited, refuse_bad_name
 from promptchain.templates import Prompt, as_text, text_of
@@ -168,8 +168,9 @@ class JudgeGate(Gate[object]):
             )
         refuse_unfit(arguments, model)
         request = self._request(value, arguments, run)
+        seat = self._seat(run)
         await prepare(model)
-        opinion = await limited(arguments.timeout, _asked(Metered(model, self._seat(run)), request))
+        opinion = await limited(arguments.timeout, _asked(protected(model, seat), request))
         if opinion.verdict == "pass":
             return Verdict.allow()
         return Verdict(self._on_fail, opinion.reason.strip())
@@ -195,7 +196,7 @@ class JudgeGate(Gate[object]):
         )
 
 
-async def _asked(model: Metered, request: ModelRequest) -> Opinion:
+async def _asked(model: Model, request: ModelRequest) -> Opinion:
     reply = await complete(model, request)
     try:
         refuse_stop(reply, reply.text, request)

@@ -11,12 +11,14 @@ from promptchain.errors import ConfigurationError, DefinitionError, ModelError, 
 from promptchain.events import AttemptFinished, AttemptStarted
 from promptchain.ledger import Attempt
 from promptchain.messages import (
+    LimitsReported,
     ModelEvent,
     ModelRequest,
     ReplyFinished,
     ReplyStarted,
     RequestReady,
     TextDelta,
+    ThinkingDelta,
     UsageReported,
 )
 from promptchain.models.base import Model
@@ -66,7 +68,10 @@ class Metered:
                     if isinstance(event, TextDelta):
                         if first_text is None:
                             first_text = time.perf_counter() - began
-                    elif isinstance(event, RequestReady):
+                        run.phase = "next token"
+                    elif isinstance(event, ThinkingDelta):
+                        run.phase = "next token"
+                    elif isinstance(event, RequestReady | LimitsReported):
                         continue  # it and the next are for the record alone
                     elif isinstance(event, UsageReported):
                         count = event
@@ -75,6 +80,8 @@ class Metered:
                         opening = event
                     elif isinstance(event, ReplyFinished):
                         closing = event
+                        run.phase = "stage"
+                        run.model = self.name
                     yield event
         except PromptChainError as error:
             # A model may raise one instance again and again; where it happened is told on a copy.
@@ -109,6 +116,7 @@ class Metered:
         run = self._run
         run.sent += 1
         run.attempt = run.sent
+        run.phase = "first token"
         run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=run.attempt, model=self.name))
         return run.sent
 

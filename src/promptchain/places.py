@@ -11,6 +11,7 @@ from promptchain.errors import DefinitionError
 from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate
 from promptchain.models import Model
+from promptchain.policy import Fallback
 from promptchain.settings import Effective, Layer, Overrides
 from promptchain.settings.layers import resolved
 
@@ -132,8 +133,15 @@ class ModelCall:
             DefinitionError: It surely does not.
         """
         model = instead or self.model
-        if model is not None:
-            try:
-                refuse_unfit(self.arguments, model)
-            except DefinitionError as error:
-                raise error.locate(step=self.path) from None
+        for asked in (model, *(() if instead else self._fallbacks)):
+            if asked is not None:
+                try:
+                    refuse_unfit(self.arguments, asked)
+                except DefinitionError as error:
+                    raise error.locate(step=self.path) from None
+
+    @property
+    def _fallbacks(self) -> Sequence[Model]:
+        policy = self.arguments.policy
+        fallback = None if policy is None else policy.fallback
+        return fallback.models if isinstance(fallback, Fallback) else ()

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from promptchain.arguments import NOTHING_SAID, Arguments
-from promptchain.deadline import Phase
+from promptchain.deadline import Deadline, Phase
 from promptchain.errors import InputError
 from promptchain.events import Event, GateJudged, Reader, TextCommitted
 from promptchain.gates import Judgement
@@ -65,6 +65,7 @@ class Run:
         attempt: Which request of the stage is the one that counts: whose reply is read, or judged.
         sent: How many requests the stage has sent.
         phase: What it is doing.
+        deadline: Until when it may take, if that is bounded.
         model: Name of the model that gave the reply.
         arguments: What the chains around the stage say of its model calls; while the stage runs, what holds.
         judgements: What gates have decided of what the stage made.
@@ -80,6 +81,7 @@ class Run:
     attempt: int = 0
     sent: int = 0
     phase: Phase = "stage"
+    deadline: Deadline | None = None
     model: str | None = None
     prompt_hash: str | None = None
     system_hash: str | None = None

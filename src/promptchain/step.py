@@ -32,9 +32,10 @@ from promptchain.messages import (
     Message,
     ModelRequest,
 )
-from promptchain.metered import Metered
+from promptchain.models import Model
 from promptchain.models.base import prepare
 from promptchain.outputs import OutputType
+from promptchain.resilience import protected
 from promptchain.result import Rejected
 from promptchain.run import Run
 from promptchain.settings.layers import FIELDS
@@ -200,10 +201,10 @@ class Step(Stage[In, Out]):
             raise DefinitionError("no model is named, neither by the step nor by the chain.")
         refuse_unfit(arguments, model)
         await prepare(model)
-        conversation = self._converse(Metered(model, run), self._request(arguments, run), run)
+        conversation = self._converse(model, self._request(arguments, run), run)
         return await limited(arguments.timeout, conversation)
 
-    async def _converse(self, model: Metered, request: ModelRequest, run: Run) -> Out:
+    async def _converse(self, model: Model, request: ModelRequest, run: Run) -> Out:
         bound = DEFAULT_MAX_REASKS if run.arguments.max_reasks is None else run.arguments.max_reasks
         for asked in itertools.count(1):
             try:
@@ -218,10 +219,10 @@ class Step(Stage[In, Out]):
                 raise
         raise AssertionError
 
-    async def _ask(self, model: Metered, request: ModelRequest, run: Run, *, may_ask_again: bool) -> Out:
+    async def _ask(self, model: Model, request: ModelRequest, run: Run, *, may_ask_again: bool) -> Out:
         reply = ArrivingReply(run, self._output, at_once=self._gives_at_once(run))
         try:
-            await reply.receive(model, request)
+            await reply.receive(protected(model, run), request)
             written: Out = self._parsed(reply.text, may_ask_again=may_ask_again)
             output: Out = await judged(
                 self._gates,

@@ -39,7 +39,16 @@ class ModelTimeoutError(ModelError):
             ``None`` where it was the client's or the API's own.
     """
 
-    phase: str | None = None
+    def __init__(
+        self,
+        message: str,
+        *,
+        phase: str | None = None,
+        request_id: str | None = None,
+        billable: bool | None = None,
+    ) -> None:
+        super().__init__(message, request_id=request_id, billable=billable)
+        self.phase = phase
 
 
 class CircuitOpenError(ModelError):

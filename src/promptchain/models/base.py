@@ -20,6 +20,7 @@ from promptchain.messages import (
     ModelRequest,
     Reply,
     ReplyFinished,
+    ReplyRestarted,
     ReplyStarted,
     TextDelta,
     ThinkingDelta,
@@ -75,6 +76,10 @@ async def complete(model: Model, request: ModelRequest) -> Reply:
                     thinking.append(event.text)
                 case ReplyStarted():
                     started = event
+                case ReplyRestarted():
+                    started = None
+                    text.clear()
+                    thinking.clear()
                 case ReplyFinished() if started:
                     return Reply(
                         text="".join(text),

@@ -1,0 +1,270 @@
+"""Circuit breakers, on pybreaker: one a process for each endpoint, model and set of numbers.
+
+pybreaker counts and times; what it does not know of asyncio is here: a call is let through, then awaited, then its
+verdict is reported. One probe at a time, no verdict by a cancelled call, none by one that began in another state.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias, cast
+from weakref import WeakKeyDictionary
+
+from promptchain.errors import CircuitOpenError, ConflictError, ModelError, RateLimitError
+from promptchain.events import CircuitChanged
+from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished
+from promptchain.models import Model, model_named
+from promptchain.policy import Breaker
+from promptchain.resilience.retrying import is_retryable
+from promptchain.resilience.wrapper import Wrapper
+from promptchain.run import Run
+
+if TYPE_CHECKING:
+    from pybreaker import CircuitBreaker, CircuitMemoryStorage
+
+__all__ = ["Circuit", "Guarded", "State", "circuit_of", "circuits"]
+
+State: TypeAlias = Literal["closed", "open", "half_open"]
+
+# How long to stay away while somebody else is trying.
+_WHILE_PROBED: Final = 1.0
+
+
+class _Failed(Exception):  # noqa: N818 - what pybreaker is told, and nobody else sees
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Pass:
+    """A call that was let through: in which period of the circuit, and whether to try."""
+
+    period: int
+    is_probe: bool
+
+
+class Circuit:
+    """The circuit to one model. Safe to use from several threads.
+
+    Attributes:
+        model: Name of the model.
+        endpoint: Address of the API, or ``None`` where the model does not say.
+        breaker: The numbers.
+    """
+
+    def __init__(self, breaker: Breaker, model: str, endpoint: str | None) -> None:
+        self.breaker = breaker
+        self.model = model
+        self.endpoint = endpoint
+        self._lock = threading.Lock()
+        self._storage, self._counts = _pybreaker(breaker)
+        self._period = 0
+        self._is_probed = False
+
+    @property
+    def state(self) -> State:
+        """``"closed"``, ``"open"``, or ``"half_open"``: it is being tried, or the next call will."""
+        with self._lock:
+            if self._storage.state == "open" and self._left <= 0:
+                return "half_open"
+            return self._state
+
+    @property
+    def failures(self) -> int:
+        """Failures in a row until now."""
+        return self._storage.counter
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until it is tried again; 0 where a call would be let through."""
+        with self._lock:
+            return self._retry_after
+
+    def reset(self) -> None:
+        """Close it, and forget the failures."""
+        with self._lock:
+            self._counts.close()
+            self._next_period()
+
+    def admit(self) -> tuple[_Pass, State]:
+        """Let a call through, and say what the state was before.
+
+        Raises:
+            CircuitOpenError: It is open.
+        """
+        with self._lock:
+            before = self._state
+            if before == "open" and self._left <= 0:
+                self._counts.half_open()
+                self._next_period()
+            left = self._retry_after
+            if left > 0:
+                raise CircuitOpenError(
+                    f"{self.model} failed {self.breaker.failures} times in a row and is left alone; "
+                    f"it is tried again in {left:.3g} s.",
+                    model=self.model,
+                    retry_after=left,
+                )
+            self._is_probed = self._state == "half_open"
+            return _Pass(self._period, self._is_probed), before
+
+    def judge(self, passed: _Pass, *, succeeded: bool | None) -> tuple[State, State]:
+        """Take the verdict on a call, ``None`` for none, and say the states before and after."""
+        with self._lock:
+            before = self._state
+            if passed.period == self._period:
+                if passed.is_probe:
+                    self._is_probed = False
+                if succeeded is not None:
+                    with suppress(_Failed):
+                        self._counts.call(_nothing if succeeded else _fail)
+                if self._state != before:
+                    self._next_period()
+            return before, self._state
+
+    @property
+    def _state(self) -> State:
+        return cast("State", self._storage.state.replace("-", "_"))
+
+    @property
+    def _left(self) -> float:
+        opened = self._storage.opened_at
+        if opened is None:
+            return 0.0
+        return self.breaker.reset - (datetime.now(UTC) - opened).total_seconds()
+
+    @property
+    def _retry_after(self) -> float:
+        if self._storage.state == "open":
+            return max(0.0, self._left)
+        return min(_WHILE_PROBED, self.breaker.reset) if self._is_probed else 0.0
+
+    def _next_period(self) -> None:
+        self._period += 1
+        self._is_probed = False
+
+    def __repr__(self) -> str:
+        where = f" at {self.endpoint}" if self.endpoint else ""
+        return f"<Circuit to {self.model}{where}: {self.state}, {self.failures} failures>"
+
+
+def _pybreaker(breaker: Breaker) -> tuple[CircuitMemoryStorage, CircuitBreaker]:
+    import pybreaker  # noqa: PLC0415 - needed for the first request, not to define a chain
+
+    storage = pybreaker.CircuitMemoryStorage(pybreaker.STATE_CLOSED)
+    counts = pybreaker.CircuitBreaker(
+        fail_max=breaker.failures,
+        reset_timeout=breaker.reset,
+        success_threshold=breaker.successes,
+        state_storage=storage,
+        throw_new_error_on_trip=False,
+    )
+    return storage, counts
+
+
+def _nothing() -> None:
+    return None
+
+
+def _fail() -> NoReturn:
+    raise _Failed
+
+
+class Guarded(Wrapper):
+    """Asks ``model`` only where its circuit lets it, and tells the circuit how that went."""
+
+    __slots__ = ("_circuit", "_run")
+
+    def __init__(self, model: Model, circuit: Circuit, run: Run) -> None:
+        super().__init__(model)
+        self._circuit = circuit
+        self._run = run
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Pass on the reply.
+
+        Raises:
+            CircuitOpenError: The circuit is open. Nothing was sent.
+        """
+        circuit = self._circuit
+        passed, before = circuit.admit()
+        if before == "open":
+            self._tell("open", "half_open")
+        succeeded: bool | None = None
+        try:
+            async with aclosing(self._model.stream(request)) as events:
+                async for event in events:
+                    if isinstance(event, ReplyFinished):
+                        succeeded = True
+                        self._tell(*circuit.judge(passed, succeeded=True))
+                    yield event
+        except ModelError as error:
+            if self._is_failure(error):
+                succeeded = False
+                self._tell(*circuit.judge(passed, succeeded=False))
+            raise
+        finally:
+            if (
+                succeeded is None
+            ):  # cancelled, or refused for what is in the request: the API may well be there
+                circuit.judge(passed, succeeded=None)
+
+    def _is_failure(self, error: ModelError) -> bool:
+        if isinstance(error, RateLimitError):
+            return self._circuit.breaker.counts_rate_limits
+        return is_retryable(error) and not isinstance(error, ConflictError)
+
+    def _tell(self, before: State, after: State) -> None:
+        if before != after:
+            run = self._run
+            circuit = self._circuit
+            run.emit(
+                CircuitChanged(
+                    at=run.seconds,
+                    step=run.path,
+                    model=circuit.model,
+                    endpoint=circuit.endpoint,
+                    before=before,
+                    after=after,
+                )
+            )
+
+
+_Key: TypeAlias = tuple[str, str, Breaker]
+_by_endpoint: dict[_Key, Circuit] = {}
+_by_model: WeakKeyDictionary[Model, dict[Breaker, Circuit]] = WeakKeyDictionary()
+_registry = threading.Lock()
+
+
+def circuit_of(model: str | Model, breaker: Breaker | None = None) -> Circuit:
+    """The circuit to ``model``: by its endpoint and name, or by itself where it has no endpoint.
+
+    Args:
+        model: A name, or a model.
+        breaker: The numbers; left out, those of ``Breaker()``.
+    """
+    asked = model_named(model) if isinstance(model, str) else model
+    numbers = breaker or Breaker()
+    endpoint: str | None = getattr(asked, "endpoint", None)
+    with _registry:
+        if endpoint is not None:
+            key = (endpoint, asked.name, numbers)
+            if key not in _by_endpoint:
+                _by_endpoint[key] = Circuit(numbers, asked.name, endpoint)
+            return _by_endpoint[key]
+        of_model = _by_model.setdefault(asked, {})
+        if numbers not in of_model:
+            of_model[numbers] = Circuit(numbers, asked.name, None)
+        return of_model[numbers]
+
+
+def circuits() -> Sequence[Circuit]:
+    """Every circuit of this process, so that its state can be read and it can be reset."""
+    with _registry:
+        return (
+            *_by_endpoint.values(),
+            *(circuit for held in _by_model.values() for circuit in held.values()),
+        )

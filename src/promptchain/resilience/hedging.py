@@ -1,0 +1,103 @@
+"""Hedging: a second request when the first is slow; who begins first is heard."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Final
+
+from promptchain.events import RequestHedged
+from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, TextDelta, ThinkingDelta
+from promptchain.models import Model
+from promptchain.policy import Hedge
+from promptchain.resilience.wrapper import Wrapper
+from promptchain.run import Run
+
+__all__ = ["Hedged"]
+
+# Events that a request may be ahead of its reader.
+_AHEAD: Final = 64
+
+
+class _Lane:
+    """One of the requests, read in a task of its own."""
+
+    def __init__(self, model: Model, request: ModelRequest) -> None:
+        self.events: asyncio.Queue[ModelEvent | None] = asyncio.Queue(_AHEAD)
+        self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.failure: Exception | None = None
+        self.task = asyncio.create_task(self._read(model, request))
+
+    async def _read(self, model: Model, request: ModelRequest) -> None:
+        try:
+            async with aclosing(model.stream(request)) as events:
+                async for event in events:
+                    if isinstance(event, TextDelta | ThinkingDelta | ReplyFinished):
+                        self._decide()
+                    await self.events.put(event)
+        except Exception as error:  # noqa: BLE001 - raised again by whoever reads it
+            self.failure = error
+        finally:
+            self._decide()
+        await self.events.put(None)
+
+    def _decide(self) -> None:
+        if not self.decided.done():
+            self.decided.set_result(None)
+
+
+class Hedged(Wrapper):
+    """Asks what ``lane`` makes, and again after ``hedge.after`` seconds without a first token."""
+
+    __slots__ = ("_hedge", "_lane", "_run")
+
+    def __init__(self, lane: Callable[[], Model], hedge: Hedge, run: Run) -> None:
+        super().__init__(lane())
+        self._lane = lane
+        self._hedge = hedge
+        self._run = run
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Pass on the reply that begins first. The others are cancelled, and have ended when this ends.
+
+        Raises:
+            ModelError: All failed; it is what the first failed with.
+        """
+        lanes = [_Lane(self._model, request)]
+        try:
+            winner = await self._first(lanes, request)
+            for lane in lanes:
+                if lane is not winner:
+                    lane.task.cancel()
+            while (event := await winner.events.get()) is not None:
+                yield event
+            if winner.failure is not None:
+                raise winner.failure
+        finally:
+            for lane in lanes:
+                lane.task.cancel()
+            await asyncio.wait([lane.task for lane in lanes])
+
+    async def _first(self, lanes: list[_Lane], request: ModelRequest) -> _Lane:
+        hedge, run = self._hedge, self._run
+        while True:
+            running = [lane for lane in lanes if lane.failure is None]
+            if not running:
+                return lanes[0]
+            extra = len(lanes) <= hedge.max_extra
+            done, _ = await asyncio.wait(
+                [lane.decided for lane in running],
+                timeout=hedge.after if extra else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for lane in running:
+                if lane.decided in done and lane.failure is None:
+                    return lane
+            if not done:
+                run.emit(
+                    RequestHedged(
+                        at=run.seconds, step=run.path, model=self.name, seconds=hedge.after * len(lanes)
+                    )
+                )
+                lanes.append(_Lane(self._lane(), request))

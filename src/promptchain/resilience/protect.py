@@ -1,0 +1,69 @@
+"""The wiring: which wrappers stand around a model, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from promptchain.metered import Metered
+from promptchain.models import Model
+from promptchain.policy import DEFAULT_POLICY, Breaker, Fallback, Hedge, Policy, Retry, Timeout
+from promptchain.resilience.circuits import Guarded, circuit_of
+from promptchain.resilience.fallback import FallingBack
+from promptchain.resilience.hedging import Hedged
+from promptchain.resilience.retrying import Retried
+from promptchain.resilience.timing import Timed
+from promptchain.run import Run
+
+__all__ = ["protected"]
+
+_NO_TIMEOUT: Final = Timeout(attempt=None, first_token=None, idle=None)
+
+
+def protected(model: Model, run: Run) -> Model:
+    """``model`` as the step of ``run`` asks it: on the ledger, and behind the policy that holds there.
+
+    It is made for one reply: ``fallback(retry(hedge(breaker(meter(timeout(model))))))``.
+    """
+    said = run.arguments.policy
+    policy = DEFAULT_POLICY if said is None else said.over(DEFAULT_POLICY)
+    asked = _with_retries(model, policy, run)
+    # Who is asked in the place of every model is so in the place of these, too.
+    if isinstance(policy.fallback, Fallback) and run.execution.model is None:
+        others = [_with_retries(other, policy, run) for other in policy.fallback.models]
+        asked = FallingBack(asked, others, run)
+    if isinstance(policy.timeout, Timeout) and policy.timeout.total is not None:
+        whole = replace(_NO_TIMEOUT, total=policy.timeout.total)
+        asked = Timed(asked, whole)
+    return asked
+
+
+def _with_retries(model: Model, policy: Policy, run: Run) -> Model:
+    retried: Retried | None = None
+
+    def share() -> float | None:
+        """What is left of the deadline is shared by the requests that may still follow."""
+        if run.deadline is None or retried is None or retried.left < 2 or run.execution.has_committed:
+            return None
+        return run.deadline.left / retried.left
+
+    lane = partial(_request, model, policy, run, share if run.deadline is not None else None)
+    asked = Hedged(lane, policy.hedge, run) if isinstance(policy.hedge, Hedge) else lane()
+    if isinstance(policy.retry, Retry):
+        asked = retried = Retried(asked, policy.retry, run)
+    return asked
+
+
+def _request(model: Model, policy: Policy, run: Run, share: Callable[[], float | None] | None) -> Model:
+    """The wrappers that each request has for itself."""
+    asked = model
+    if isinstance(policy.timeout, Timeout):
+        asked = Timed(asked, replace(policy.timeout, total=None), share)
+    elif share is not None:
+        asked = Timed(asked, _NO_TIMEOUT, share)
+    asked = Metered(asked, run)
+    if isinstance(policy.breaker, Breaker):
+        asked = Guarded(asked, circuit_of(model, policy.breaker), run)
+    return asked
