@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from promptchain.models.tokens import count_tokens
     from promptchain.testing.api import MessagesAPI
     from promptchain.testing.bill import Bill, BillEntry
+    from promptchain.testing.limits import TokenBuckets
     from promptchain.testing.script import Answer, Fault, Pace, RecordedRequest, ScriptItem
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Pace",
     "RecordedRequest",
     "ScriptItem",
+    "TokenBuckets",
     "count_tokens",
     "forbid_real_calls",
 ]
@@ -34,6 +36,7 @@ _HOMES = {
     "Pace": "promptchain.testing.script",
     "RecordedRequest": "promptchain.testing.script",
     "ScriptItem": "promptchain.testing.script",
+    "TokenBuckets": "promptchain.testing.limits",
     "count_tokens": "promptchain.models.tokens",
     "forbid_real_calls": "promptchain.models.base",
 }

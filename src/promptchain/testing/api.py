@@ -10,6 +10,7 @@ from typing import Self
 
 from promptchain.testing.bill import Bill
 from promptchain.testing.endpoints import Endpoints
+from promptchain.testing.limits import PLENTY, RateLimiter, TokenBuckets
 from promptchain.testing.script import Match, Pace, RecordedRequest, ScriptItem
 from promptchain.testing.server import HttpServer
 
@@ -33,6 +34,7 @@ class MessagesAPI:
         keys: API keys that are accepted; left out, any.
         pace: How fast replies come where an answer does not say.
         models: Names of further models that it knows, as ``serve`` takes them.
+        limits: What each key may ask of each model a minute; left out, more than anybody asks.
 
     Raises:
         TypeError: ``models`` is one text.
@@ -51,12 +53,15 @@ class MessagesAPI:
         keys: Iterable[str] | None = None,
         pace: Pace | None = None,
         models: Iterable[str] = (),
+        limits: TokenBuckets | None = None,
     ) -> None:
         if isinstance(models, str):
             raise TypeError(f"models= takes names in a list: models=[{models!r}]")
         self._asked_port = port
         self._port: int | None = None
-        self._endpoints = Endpoints(keys=None if keys is None else frozenset(keys), pace=pace or Pace())
+        self._endpoints = Endpoints(
+            keys=None if keys is None else frozenset(keys), pace=pace or Pace(), limits=limits
+        )
         self._endpoints.catalogue.serve(models)
         self.bill = self._endpoints.bill
         self._thread: threading.Thread | None = None
@@ -88,6 +93,15 @@ class MessagesAPI:
     @pace.setter
     def pace(self, pace: Pace) -> None:
         self._endpoints.pace = pace
+
+    @property
+    def limits(self) -> TokenBuckets:
+        """What each key may ask of each model a minute. May be set at any time: then the buckets begin anew."""
+        return self._endpoints.limiter.limits
+
+    @limits.setter
+    def limits(self, limits: TokenBuckets | None) -> None:
+        self._endpoints.limiter = RateLimiter(limits or PLENTY)
 
     @property
     def pending(self) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from promptchain.testing.bill import Bill, BillEntry
+    from promptchain.testing.limits import AccountLimits
     from promptchain.testing.script import Fault, Pace
     from promptchain.testing.server import Exchange
 
@@ -56,6 +57,7 @@ class Delivery:
         bill: The bill, which is told of every change.
         pace: How fast it goes.
         headers: Headers of the response.
+        limits: What its output is taken from, as it is written.
     """
 
     def __init__(
@@ -66,12 +68,14 @@ class Delivery:
         *,
         pace: Pace,
         headers: Sequence[tuple[str, str]],
+        limits: AccountLimits,
     ) -> None:
         self._exchange = exchange
         self._entry = entry
         self._bill = bill
         self._pace = pace
         self._headers = list(headers)
+        self._limits = limits
 
     async def stream(self, reply: Reply, fault: Fault | None) -> None:
         """Stream ``reply``, or as much of it as ``fault`` lets through."""
@@ -103,8 +107,8 @@ class Delivery:
         body = msgspec.json.encode(message(reply))
         half = body[: len(body) // 2]
         self._entry.status = 200
-        self._entry.output_tokens = reply.usage.output_tokens
-        headers = [*self._headers, ("content-type", "application/json")]
+        self._wrote(reply.usage.output_tokens)
+        headers = [*self._headers, *self._limits.headers(), ("content-type", "application/json")]
         if fault is None or fault.kind not in _CUTS:
             self._end()
             self._exchange.respond(200, headers, body)
@@ -119,7 +123,12 @@ class Delivery:
     def _start_stream(self) -> None:
         self._entry.status = 200
         kind = [("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache")]
-        self._exchange.start(200, self._headers + kind)
+        self._exchange.start(200, [*self._headers, *self._limits.headers(), *kind])
+
+    def _wrote(self, tokens: int) -> None:
+        """So many tokens are written by now."""
+        self._limits.write(tokens - self._entry.output_tokens)
+        self._entry.output_tokens = tokens
 
     async def _write(self, events: Sequence[Event], *, ends: bool) -> None:
         """Write ``events``; where ``ends``, the reply is complete with them."""
@@ -135,7 +144,7 @@ class Delivery:
                     await asyncio.sleep(due - loop.time())
             written += len(batch)
             # Billed before it is written: whoever has read the reply finds it on the bill.
-            self._entry.output_tokens = batch[-1].output_tokens
+            self._wrote(batch[-1].output_tokens)
             self._entry.deltas_sent += deltas
             if ends and written == len(events):
                 self._end()
@@ -153,7 +162,7 @@ class Delivery:
             if wait:
                 await asyncio.sleep(wait)
             wait = self._pace.between
-            self._entry.output_tokens = event.output_tokens
+            self._wrote(event.output_tokens)
             if wait:
                 self._bill.touch()
 

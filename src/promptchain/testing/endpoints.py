@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -18,7 +16,8 @@ from promptchain.testing.bill import Bill, BillEntry
 from promptchain.testing.catalogue import Catalogue
 from promptchain.testing.delivery import Delivery
 from promptchain.testing.json_values import as_object
-from promptchain.testing.prompt_cache import PromptCache, count_input
+from promptchain.testing.limits import PLENTY, RateLimiter, TokenBuckets
+from promptchain.testing.prompt_cache import PromptCache, Weighed, count_input
 from promptchain.testing.reply import compose, message
 from promptchain.testing.script import (
     Answer,
@@ -37,39 +36,9 @@ from promptchain.usage import Usage
 __all__ = ["Endpoints"]
 
 _ORGANIZATION: Final = "00000000-0000-4000-8000-000000000000"
-_LIMITS: Final = {"requests": 4_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
 _HELD: Final = {"messages": ("POST",), "messages/count_tokens": ("POST",), "models": ("GET",)}
 
 Answering: TypeAlias = Callable[[RecordedRequest], ScriptItem]
-
-
-class _RateLimits:
-    """The ``anthropic-ratelimit-*`` headers. What is left refills every minute, and nobody is turned away."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-        self._left: dict[str, int] = {}
-
-    def headers(self, usage: Usage) -> list[tuple[str, str]]:
-        """Take one request off what is left, and tell."""
-        now = time.time()
-        if now >= self._until:
-            self._until, self._left = now + 60, dict(_LIMITS)
-        spent = {
-            "requests": 1,
-            "input-tokens": usage.input_tokens + usage.cache_creation_input_tokens,
-            "output-tokens": usage.output_tokens,
-        }
-        reset = datetime.fromtimestamp(self._until, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        headers: list[tuple[str, str]] = []
-        for name, limit in _LIMITS.items():
-            self._left[name] = max(0, self._left[name] - spent[name])
-            headers += [
-                (f"anthropic-ratelimit-{name}-limit", str(limit)),
-                (f"anthropic-ratelimit-{name}-remaining", str(self._left[name])),
-                (f"anthropic-ratelimit-{name}-reset", reset),
-            ]
-        return headers
 
 
 class Endpoints:
@@ -78,9 +47,10 @@ class Endpoints:
     Args:
         keys: The keys that are accepted; ``None`` accepts any.
         pace: How fast replies come where an answer does not say.
+        limits: What each key may ask of each model a minute; ``None`` is more than anybody asks.
     """
 
-    def __init__(self, *, keys: frozenset[str] | None, pace: Pace) -> None:
+    def __init__(self, *, keys: frozenset[str] | None, pace: Pace, limits: TokenBuckets | None) -> None:
         self.script = Script()
         self.bill = Bill()
         self.cache = PromptCache()
@@ -88,7 +58,7 @@ class Endpoints:
         self.answering: Answering | None = None
         self.pace = pace
         self._keys = keys
-        self._limits = _RateLimits()
+        self.limiter = RateLimiter(limits or PLENTY)
         self._offline = OfflineModel()
 
     async def __call__(self, request: HttpRequest, exchange: Exchange) -> None:
@@ -157,9 +127,7 @@ class Endpoints:
         return model.as_dict()
 
     def _authenticate(self, request: HttpRequest) -> None:
-        key = request.headers.get("x-api-key", "")
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        bearer = token.strip() if scheme.lower() == "bearer" else ""
+        key, bearer = _credentials(request.headers)
         if not key and not bearer:
             raise Refused(401, "authentication_error", "x-api-key header is required")
         if self._keys is not None and (key or bearer) not in self._keys:
@@ -216,8 +184,12 @@ class Endpoints:
         entry: BillEntry,
         headers: list[tuple[str, str]],
     ) -> None:
+        weighed = self.cache.weigh(request.body, request.facts)
+        key, bearer = _credentials(request.headers)
+        limits = self.limiter.of(key or bearer, request.facts.id)
+        limits.admit(weighed.usage.input_tokens + weighed.usage.cache_creation_input_tokens)
         if request.body["max_tokens"] == 0:
-            self._prewarm(request, exchange, entry, headers)
+            self._prewarm(request, exchange, entry, [*headers, *limits.headers()], weighed)
             return
         taken: tuple[ScriptItem] | None = self.script.take(request)
         fault = taken[0] if taken and isinstance(taken[0], Fault) else None
@@ -232,11 +204,12 @@ class Endpoints:
                 raise Refused(fault.status_code, fault.type or "api_error", fault.words, fault.advice)
             if fault.answer is not None:
                 taken = (fault.answer,)
+        self.cache.keep(weighed)
         if taken is None or isinstance(taken[0], Fault):
             answer = await self._offline_answer(request)
         else:
             answer = as_answer(taken[0])
-        entry.input = self.cache.charge(request.body, request.facts)
+        entry.input = weighed.usage
         pace = answer.pace or self.pace
         shaping = fault if fault is not None and fault.kind in {"refusal", "max_tokens"} else None
         reply = compose(
@@ -246,8 +219,7 @@ class Endpoints:
             tokens_per_delta=pace.tokens_per_delta,
             fault=shaping,
         )
-        headers = headers + self._limits.headers(reply.usage)
-        delivery = Delivery(exchange, entry, self.bill, pace=pace, headers=headers)
+        delivery = Delivery(exchange, entry, self.bill, pace=pace, headers=headers, limits=limits)
         await (delivery.stream if request.streamed else delivery.whole)(reply, fault)
 
     def _ask_function(self, request: RecordedRequest, entry: BillEntry) -> tuple[ScriptItem] | None:
@@ -283,14 +255,22 @@ class Endpoints:
         exchange: Exchange,
         entry: BillEntry,
         headers: list[tuple[str, str]],
+        weighed: Weighed,
     ) -> None:
         """``max_tokens=0`` fills the cache and generates nothing; it takes nothing from the script."""
-        entry.input = self.cache.charge(request.body, request.facts)
+        self.cache.keep(weighed)
+        entry.input = weighed.usage
         reply = compose(request, Answer(), input_usage=entry.input, tokens_per_delta=1)
         entry.status = 200
         entry.end()
         self.bill.touch()
-        _send_json(exchange, 200, headers + self._limits.headers(reply.usage), message(reply))
+        _send_json(exchange, 200, headers, message(reply))
+
+
+def _credentials(headers: Mapping[str, str]) -> tuple[str, str]:
+    """The key and the bearer token; an empty string where there is none."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return headers.get("x-api-key", ""), token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _request_id() -> str:

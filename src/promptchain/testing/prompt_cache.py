@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from promptchain.testing.catalogue import ModelFacts
 
-__all__ = ["PromptCache", "count_input"]
+__all__ = ["PromptCache", "Weighed", "count_input"]
 
 _REQUEST_TOKENS: Final = 4
 _MESSAGE_TOKENS: Final = 3
@@ -76,6 +76,19 @@ def count_input(body: Mapping[str, Any]) -> int:
     return _REQUEST_TOKENS + sum(block.tokens for block in _blocks(body))
 
 
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """The input of one request.
+
+    Attributes:
+        usage: What of it is read from the cache, written to it, and neither.
+        touched: The prefixes that it reads and writes, and until when each is then kept.
+    """
+
+    usage: Usage
+    touched: Mapping[tuple[str, bytes], tuple[float, str]]
+
+
 class PromptCache:
     """Prefixes of earlier requests, per model, each for five minutes or an hour after its last use."""
 
@@ -89,15 +102,25 @@ class PromptCache:
 
     def charge(self, body: Mapping[str, Any], model: ModelFacts) -> Usage:
         """Read and write the cache for one request, and count its input."""
+        weighed = self.weigh(body, model)
+        self.keep(weighed)
+        return weighed.usage
+
+    def keep(self, weighed: Weighed) -> None:
+        """Read and write the cache for a request that was weighed."""
+        self._expiry.update(weighed.touched)
+
+    def weigh(self, body: Mapping[str, Any], model: ModelFacts) -> Weighed:
+        """Count the input of one request, and leave the cache as it is."""
         blocks = list(_blocks(body))
         total = _REQUEST_TOKENS + sum(block.tokens for block in blocks)
         marks = {index: block.lifetime for index, block in enumerate(blocks) if block.lifetime}
         if blocks and (automatic := _lifetime(body.get("cache_control"))):
             marks[len(blocks) - 1] = automatic
         if not marks:
-            return Usage(input_tokens=total)
+            return Weighed(Usage(input_tokens=total), {})
         prefixes = self._prefixes(blocks[: max(marks) + 1], model)
-        read = self._read(prefixes, marks)
+        read, touched = self._read(prefixes, marks)
         written = {"5m": 0, "1h": 0}
         covered = read
         for index in sorted(marks):
@@ -108,13 +131,14 @@ class PromptCache:
             if tokens > covered:
                 written[lifetime] += tokens - covered
                 covered = tokens
-            self._expiry[key] = (self._clock() + _LIFETIME[lifetime], lifetime)
-        return Usage(
+            touched[key] = (self._clock() + _LIFETIME[lifetime], lifetime)
+        usage = Usage(
             input_tokens=total - covered,
             cache_read_input_tokens=read,
             cache_creation_input_tokens=sum(written.values()),
             cache_creation_1h_input_tokens=written["1h"],
         )
+        return Weighed(usage, touched)
 
     def _prefixes(self, blocks: list[_Block], model: ModelFacts) -> list[tuple[tuple[str, bytes], int]]:
         """For each block: what names the prefix that ends with it, and that prefix's tokens."""
@@ -126,14 +150,15 @@ class PromptCache:
             found.append(((model.id, digest.digest()), tokens))
         return found
 
-    def _read(self, prefixes: list[tuple[tuple[str, bytes], int]], marks: Mapping[int, str]) -> int:
-        """Tokens of the longest known prefix that ends at a mark or up to 20 blocks before one."""
+    def _read(
+        self, prefixes: list[tuple[tuple[str, bytes], int]], marks: Mapping[int, str]
+    ) -> tuple[int, dict[tuple[str, bytes], tuple[float, str]]]:
+        """The longest known prefix that ends at a mark or up to 20 blocks before one: its tokens, and what names it."""
         now = self._clock()
         seen = {index for mark in marks for index in range(max(0, mark - _LOOK_BACK), mark + 1)}
         for index in sorted(seen, reverse=True):
             key, tokens = prefixes[index]
             expiry, lifetime = self._expiry.get(key, (0.0, "5m"))
             if expiry > now:
-                self._expiry[key] = (now + _LIFETIME[lifetime], lifetime)
-                return tokens
-        return 0
+                return tokens, {key: (now + _LIFETIME[lifetime], lifetime)}
+        return 0, {}
