@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Final, cast, overload
+from typing import Any, cast, overload
 
 from typing_extensions import TypeVar, Unpack
 
 from promptchain.arguments import Arguments, Options, refuse_unknown
 from promptchain.background import wait_for
-from promptchain.errors import DefinitionError, PromptChainError
+from promptchain.deadline import Shares, refuse_bad_deadline
+from promptchain.errors import DefinitionError, InputError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
 from promptchain.gates import Gate
 from promptchain.gates.base import gates_of
@@ -18,21 +18,18 @@ from promptchain.inputs import DEFAULT_MAX_BYTES, InputType
 from promptchain.judging import INPUT, judged
 from promptchain.ledger import Ledger
 from promptchain.models import Model, model_of
-from promptchain.places import ModelCall, Place, settable_at
+from promptchain.performing import in_time
+from promptchain.places import ModelCall, Place, refuse_other_profiles
 from promptchain.pricing import PriceBook
 from promptchain.result import Result
 from promptchain.run import Run
 from promptchain.settings import Layer, Profile, Settings
-from promptchain.settings.profiles import keys_of
-from promptchain.spelling import nearest
 from promptchain.stage import In, Out, Pipeline, Stage
 from promptchain.stream import RunStream
 
 __all__ = ["Chain"]
 
 T = TypeVar("T")
-
-_NO_PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({})
 
 
 class ChainOptions(Options, total=False):
@@ -42,6 +39,7 @@ class ChainOptions(Options, total=False):
     max_input_bytes: int
     input_gates: Sequence[Gate[Any]] | None
     profiles: Mapping[str, Profile] | None
+    deadline: float | None
 
 
 class Chain(Stage[In, Out]):
@@ -64,6 +62,8 @@ class Chain(Stage[In, Out]):
             is run count.
         prices: Prices of the caller's own by model name, before the published ones.
         max_input_bytes: Most bytes of UTF-8 of a text that a run is begun with; 4 MiB.
+        deadline: Seconds that it may take, with everything in it. Where chains nest, and where ``run`` says one
+            too, the one that passes first holds.
 
     Raises:
         DefinitionError: A prompt names what does not exist, two stages have one name or do not fit, or a
@@ -87,6 +87,8 @@ class Chain(Stage[In, Out]):
             self._arguments = Arguments.of(options)
             self._input = InputType(stages.input_type, options.get("max_input_bytes", DEFAULT_MAX_BYTES))
             self._gates = gates_of(options.get("input_gates"), stages.input_type, "input_gates")
+            self._deadline = options.get("deadline")
+            refuse_bad_deadline(self._deadline, DefinitionError)
         except DefinitionError as error:
             error.args = (f"the chain {name!r}: {error.message}",)
             raise
@@ -100,7 +102,7 @@ class Chain(Stage[In, Out]):
         self._refuse_doubles()
         for call in self._calls:
             call.refuse_unfit()
-        self._profiles = _refuse_other_profiles(options.get("profiles"), self)
+        self._profiles = refuse_other_profiles(options.get("profiles"), self._outline, name)
 
     @property
     def stages(self) -> Sequence[Stage[Any, Any]]:
@@ -126,6 +128,11 @@ class Chain(Stage[In, Out]):
     def max_input_bytes(self) -> int:
         """The most bytes of UTF-8 that a text input may have."""
         return self._input.max_bytes
+
+    @property
+    def deadline(self) -> float | None:
+        """Seconds that it may take, or ``None``."""
+        return self._deadline
 
     @property
     def outline(self) -> Sequence[Place]:
@@ -154,6 +161,7 @@ class Chain(Stage[In, Out]):
         model: str | Model | None = None,
         readers: Sequence[Reader] = (),
         settings: Settings | None = None,
+        deadline: float | None = None,
     ) -> Result[Out]:
         """Run the chain.
 
@@ -164,12 +172,15 @@ class Chain(Stage[In, Out]):
             model: Asked instead of every model that the chain names.
             readers: Called with each event as it happens.
             settings: What is said outside of the code; left out, the environment of the process is read.
+            deadline: Seconds that the run may take; what is going on then is ended.
 
         Raises:
-            InputError: The input cannot be used. Nothing was sent.
+            InputError: The input, or another argument, cannot be used. Nothing was sent.
             ConfigurationError: A setting is wrong. Nothing was sent.
+            DeadlineError: It took longer than it was given.
             PromptChainError: The run failed; ``.step`` says where, ``.ledger`` what it cost until then.
         """
+        refuse_bad_deadline(deadline, InputError)
         value = self._input.accept(input)
         run = Run.begin(
             value,
@@ -179,7 +190,7 @@ class Chain(Stage[In, Out]):
             settings=settings,
             profiles=self._profiles,
         )
-        return await self._run(value, run)
+        return await self._run(value, run, deadline)
 
     def run_sync(
         self,
@@ -189,13 +200,21 @@ class Chain(Stage[In, Out]):
         model: str | Model | None = None,
         readers: Sequence[Reader] = (),
         settings: Settings | None = None,
+        deadline: float | None = None,
     ) -> Result[Out]:
         """``run`` for code that is not asynchronous; also where an event loop is already running.
 
         The run happens on a loop in a thread of its own, which keeps its connections from call to call.
         """
         return wait_for(
-            self.run(input, request_id=request_id, model=model, readers=readers, settings=settings)
+            self.run(
+                input,
+                request_id=request_id,
+                model=model,
+                readers=readers,
+                settings=settings,
+                deadline=deadline,
+            )
         )
 
     def stream(
@@ -206,6 +225,7 @@ class Chain(Stage[In, Out]):
         model: str | Model | None = None,
         readers: Sequence[Reader] = (),
         settings: Settings | None = None,
+        deadline: float | None = None,
     ) -> RunStream[Out]:
         """Run the chain and read what happens while it happens.
 
@@ -220,6 +240,7 @@ class Chain(Stage[In, Out]):
         Args and errors are those of ``run``. The run begins when the block is entered and is cancelled, with
         its connection to the API, when the block is left.
         """
+        refuse_bad_deadline(deadline, InputError)
         value = self._input.accept(input)
         model_of(model)  # what is wrong with it is said here, not in the block
 
@@ -234,12 +255,23 @@ class Chain(Stage[In, Out]):
                 settings=settings,
                 profiles=self._profiles,
             )
-            return await self._run(value, run)
+            return await self._run(value, run, deadline)
 
         return RunStream(start)
 
+    def time_shares(self) -> Shares:
+        """How a deadline is split for its stages."""
+        return self._stages.time_shares()
+
     async def execute(self, value: In, run: Run) -> Out:
         """Run as a stage of another chain."""
+        return await self._in_time(value, run, self._deadline)
+
+    async def _in_time(self, value: In, run: Run, seconds: float | None) -> Out:
+        work = self._execute(value, run)
+        return await (work if seconds is None else in_time(seconds, self.time_shares(), work, run))
+
+    async def _execute(self, value: In, run: Run) -> Out:
         said = self._arguments.over(run.arguments)
         accepted = value
         if self._gates:
@@ -251,11 +283,12 @@ class Chain(Stage[In, Out]):
         run.inner = inside.scope.results
         return await self._stages.execute(accepted, inside)
 
-    async def _run(self, value: In, run: Run) -> Result[Out]:
+    async def _run(self, value: In, run: Run, deadline: float | None) -> Result[Out]:
+        said = [seconds for seconds in (deadline, self._deadline) if seconds is not None]
         run.emit(RunStarted(at=0.0, run_id=run.id, request_id=run.request_id, chain=self.name))
         try:
             self._see_models(run)
-            output = await self.execute(value, run)
+            output = await self._in_time(value, run, min(said, default=None))
         except BaseException as error:
             if isinstance(error, PromptChainError):
                 error.locate(run_id=run.id, ledger=run.ledger)
@@ -272,6 +305,7 @@ class Chain(Stage[In, Out]):
             request_id=run.request_id,
             seconds=seconds,
             judgements=tuple(run.execution.judgements),
+            degraded=tuple(run.execution.degraded),
         )
 
     def _refuse_doubles(self) -> None:
@@ -303,34 +337,3 @@ class Chain(Stage[In, Out]):
 
 def _as_it_is(value: Any) -> Any:
     return value
-
-
-def _refuse_other_profiles(profiles: Any, chain: Chain[Any, Any]) -> Mapping[str, Profile]:
-    if profiles is None:
-        return _NO_PROFILES
-    if not isinstance(profiles, Mapping) or not all(
-        isinstance(name, str) and name and name == name.strip() and isinstance(profile, Profile)
-        for name, profile in cast("Mapping[object, object]", profiles).items()
-    ):
-        raise DefinitionError(
-            f"profiles maps names to profiles, as in {{'cost': Profile(effort='low')}}, not {profiles!r}."
-        )
-    takes: dict[str, set[str]] = {}
-    for place in chain.outline:
-        for path, fields in settable_at(place.path, place.stage):
-            for key in keys_of(path):
-                takes.setdefault(key, set()).update(fields)
-    own = cast("Mapping[str, Profile]", profiles)
-    for name, profile in own.items():
-        for step, said in profile.steps.items():
-            if step not in takes:
-                raise DefinitionError(
-                    f"the profile {name!r} says something of {step!r}, which is no step of the chain {chain.name!r}."
-                    f"{nearest(step, takes)}"
-                )
-            if not takes[step].issuperset(said):
-                raise DefinitionError(
-                    f"the profile {name!r} says of {step!r} what it cannot take: "
-                    f"{', '.join(sorted(set(said) - takes[step]))}. It takes: {', '.join(sorted(takes[step]))}."
-                )
-    return MappingProxyType(dict(own))

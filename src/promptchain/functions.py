@@ -18,8 +18,11 @@ from promptchain.errors import DefinitionError
 from promptchain.gates import Gate
 from promptchain.gates.base import gates_of
 from promptchain.judging import judged
+from promptchain.optional import StandIn
+from promptchain.performing import limited
+from promptchain.policy import LEFT_OUT
 from promptchain.run import Run
-from promptchain.stage import In, Out, Stage, limited
+from promptchain.stage import In, Out, Stage
 
 __all__ = ["FunctionStage", "step"]
 
@@ -36,6 +39,9 @@ class FunctionStage(Stage[In, Out]):
         name: Name of the stage; left out, the function's.
         gates: Checks that what it returns must pass, in order. One that asks for another value blocks.
         timeout: Seconds that it may take, its gates included. A function in a thread is left behind then.
+        optional: Whether the run goes on when it fails; ``default`` or ``fallback`` says with what.
+        default: A value of the type that it returns.
+        fallback: Another stage, which is handed what the function was.
 
     Raises:
         DefinitionError: The function takes neither one value nor a value and the run, or another argument is
@@ -51,6 +57,9 @@ class FunctionStage(Stage[In, Out]):
         *,
         gates: Sequence[Gate[Any]] = (),
         timeout: float | None = None,
+        optional: bool = False,
+        default: Any = LEFT_OUT,
+        fallback: Stage[Any, Any] | None = None,
     ) -> None:
         super().__init__(name or str(getattr(function, "__name__", "function")))
         self._function = function
@@ -58,6 +67,8 @@ class FunctionStage(Stage[In, Out]):
         try:
             self._gates = gates_of(gates, self.output_type)
             self._arguments = Arguments.of({"timeout": timeout})
+            said = {"optional": optional, "default": default, "fallback": fallback}
+            self.stand_in = StandIn.of(said, takes=self.input_type, gives=self.output_type)
         except DefinitionError as error:
             raise error.locate(step=self.name) from error.__cause__
         self.__doc__ = function.__doc__
@@ -185,7 +196,13 @@ def step(function: Callable[[I], O], /) -> FunctionStage[I, O]: ...
 def step(function: Callable[[I, Run], O], /) -> FunctionStage[I, O]: ...
 @overload
 def step(
-    *, name: str | None = None, gates: Sequence[Gate[Any]] = (), timeout: float | None = None
+    *,
+    name: str | None = None,
+    gates: Sequence[Gate[Any]] = (),
+    timeout: float | None = None,
+    optional: bool = False,
+    default: Any = ...,
+    fallback: Stage[Any, Any] | None = None,
 ) -> _Decorator: ...
 def step(
     function: Any = None,
@@ -194,6 +211,9 @@ def step(
     name: str | None = None,
     gates: Sequence[Gate[Any]] = (),
     timeout: float | None = None,
+    optional: bool = False,
+    default: Any = LEFT_OUT,
+    fallback: Stage[Any, Any] | None = None,
 ) -> Any:
     """Make a stage of a function.
 
@@ -210,11 +230,21 @@ def step(
         name: Name of the stage; left out, the function's.
         gates: Checks that what it returns must pass, in order.
         timeout: Seconds that it may take, its gates included. A function in a thread is left behind then.
+        optional: Whether the run goes on when it fails; ``default`` or ``fallback`` says with what.
+        default: A value of the type that it returns.
+        fallback: Another stage, which is handed what the function was.
 
     Raises:
         DefinitionError: The function takes neither one value nor a value and the run, or another argument is
             not of its kind.
     """
-    if function is None:
-        return functools.partial(FunctionStage[Any, Any], name=name, gates=gates, timeout=timeout)
-    return FunctionStage[Any, Any](function, name, gates=gates, timeout=timeout)
+    make = functools.partial(
+        FunctionStage[Any, Any],
+        name=name,
+        gates=gates,
+        timeout=timeout,
+        optional=optional,
+        default=default,
+        fallback=fallback,
+    )
+    return make if function is None else make(function)

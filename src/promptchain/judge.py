@@ -17,9 +17,10 @@ from promptchain.messages import Effort, ModelRequest
 from promptchain.models import Model, complete
 from promptchain.models.base import prepare
 from promptchain.outputs import OutputType
+from promptchain.performing import limited
 from promptchain.resilience import protected
 from promptchain.run import Run
-from promptchain.stage import limited, refuse_bad_name
+from promptchain.stage import refuse_bad_name
 from promptchain.templates import Prompt, as_text, text_of
 
 __all__ = ["JudgeGate"]

@@ -66,9 +66,11 @@ async def judged(
         # In front of a chain the run has come to nothing yet but this value: a gate must not see what the one
         # before has taken out of it.
         seen = replace(run, scope=Scope(value, {})) if what == INPUT else run
+        run.phase = "gate"
         verdict = await gate.judge(value, seen)
         if run.is_cancelled:
             raise asyncio.CancelledError  # the gate swallowed it; nothing more may be spent
+        run.phase = "stage"
         mode = _mode(gate, run)
         run.record(Judgement(step=run.path, gate=gate.name, attempt=run.attempt, verdict=verdict, mode=mode))
         if verdict.decision == "retry" and may_ask_again:

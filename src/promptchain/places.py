@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from promptchain.arguments import Arguments
 from promptchain.errors import DefinitionError
@@ -12,13 +13,17 @@ from promptchain.fitness import refuse_unfit
 from promptchain.gates import Gate
 from promptchain.models import Model
 from promptchain.policy import Fallback
-from promptchain.settings import Effective, Layer, Overrides
+from promptchain.settings import Effective, Layer, Overrides, Profile
 from promptchain.settings.layers import resolved
+from promptchain.settings.profiles import keys_of
+from promptchain.spelling import nearest
 
 if TYPE_CHECKING:
     from promptchain.stage import Stage
 
-__all__ = ["Held", "ModelCall", "Place", "settable_at"]
+__all__ = ["NO_PROFILES", "Held", "ModelCall", "Place", "refuse_other_profiles", "settable_at"]
+
+NO_PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,3 +150,44 @@ class ModelCall:
         policy = self.arguments.policy
         fallback = None if policy is None else policy.fallback
         return fallback.models if isinstance(fallback, Fallback) else ()
+
+
+def refuse_other_profiles(profiles: Any, outline: Sequence[Place], chain: str) -> Mapping[str, Profile]:
+    """The profiles of a chain's own by name, which say only what its steps can take.
+
+    Args:
+        profiles: What the chain was given as such; ``None`` is none.
+        outline: Where its stages stand.
+        chain: Its name.
+
+    Raises:
+        DefinitionError: They are something else, or say something of what is not there.
+    """
+    if profiles is None:
+        return NO_PROFILES
+    if not isinstance(profiles, Mapping) or not all(
+        isinstance(name, str) and name and name == name.strip() and isinstance(profile, Profile)
+        for name, profile in cast("Mapping[object, object]", profiles).items()
+    ):
+        raise DefinitionError(
+            f"profiles maps names to profiles, as in {{'cost': Profile(effort='low')}}, not {profiles!r}."
+        )
+    takes: dict[str, set[str]] = {}
+    for place in outline:
+        for path, fields in settable_at(place.path, place.stage):
+            for key in keys_of(path):
+                takes.setdefault(key, set()).update(fields)
+    own = cast("Mapping[str, Profile]", profiles)
+    for name, profile in own.items():
+        for step, said in profile.steps.items():
+            if step not in takes:
+                raise DefinitionError(
+                    f"the profile {name!r} says something of {step!r}, which is no step of the chain {chain!r}."
+                    f"{nearest(step, takes)}"
+                )
+            if not takes[step].issuperset(said):
+                raise DefinitionError(
+                    f"the profile {name!r} says of {step!r} what it cannot take: "
+                    f"{', '.join(sorted(set(said) - takes[step]))}. It takes: {', '.join(sorted(takes[step]))}."
+                )
+    return MappingProxyType(dict(own))

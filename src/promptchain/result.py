@@ -17,7 +17,7 @@ from promptchain.pricing import in_digits
 from promptchain.spelling import brief
 from promptchain.usage import Usage
 
-__all__ = ["Rejected", "Result", "StepResult"]
+__all__ = ["Degraded", "Rejected", "Result", "StepResult"]
 
 Out_co = TypeVar("Out_co", covariant=True, default=Any)
 T = TypeVar("T")
@@ -52,6 +52,31 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Degraded:
+    """An optional step that gave no output of its own, so that something stands in for it.
+
+    Attributes:
+        step: Path of the step.
+        error: What it failed with, or ``None`` where it was left out for want of time.
+        by: What stands in: ``"default"``, or the path of the stage that does.
+    """
+
+    step: str
+    error: PromptChainError | None
+    by: str
+
+    @property
+    def reason(self) -> str:
+        """Why, as text."""
+        return "left out for want of time" if self.error is None else self.error.message
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """JSON-ready values."""
+        kind = None if self.error is None else type(self.error).__name__
+        return {"step": self.step, "reason": self.reason, "error": kind, "by": self.by}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepResult(Generic[Out_co]):
     """What one stage of a chain did.
 
@@ -66,6 +91,7 @@ class StepResult(Generic[Out_co]):
         steps: The stages within it, by name; empty for a single step.
         judgements: What gates decided in it, the verdicts of replies that were rejected among them.
         rejected: The replies that were rejected before this output.
+        degraded: Why the output is not the step's own, where it is optional and something stands in for it.
         run_ledger: Every attempt of the whole run, of which ``ledger`` is this stage's part.
     """
 
@@ -78,6 +104,7 @@ class StepResult(Generic[Out_co]):
     steps: Mapping[str, StepResult] = field(default_factory=dict[str, "StepResult"])
     judgements: Sequence[Judgement] = ()
     rejected: Sequence[Rejected] = ()
+    degraded: Degraded | None = None
     run_ledger: Ledger = field(default_factory=Ledger, repr=False)
     stage: _Stage[Any] | None = field(default=None, repr=False, compare=False)
 
@@ -112,6 +139,7 @@ class StepResult(Generic[Out_co]):
             "prompt_hash": self.prompt_hash,
             "system_hash": self.system_hash,
             "rejected": [reply.as_dict() for reply in self.rejected],
+            "degraded": self.degraded and self.degraded.as_dict(),
             "steps": {name: step.as_dict() for name, step in self.steps.items()},
         }
 
@@ -131,6 +159,7 @@ class Result(Generic[Out_co]):
         run_id: Id of the run.
         request_id: The caller's id, or the run's where the caller gave none.
         seconds: How long the run took.
+        degraded: The optional steps that something stands in for, in the order in which that happened.
     """
 
     output: Out_co
@@ -141,6 +170,7 @@ class Result(Generic[Out_co]):
     request_id: str
     seconds: float
     judgements: Sequence[Judgement] = ()
+    degraded: Sequence[Degraded] = ()
 
     @property
     def usage(self) -> Usage:
@@ -182,6 +212,7 @@ class Result(Generic[Out_co]):
             "cost": in_digits(self.cost),
             "estimated": self.ledger.estimated,
             "judgements": [judgement.as_dict() for judgement in self.judgements],
+            "degraded": [degraded.as_dict() for degraded in self.degraded],
             "steps": {name: step.as_dict() for name, step in self.steps.items()},
             "ledger": [attempt.as_dict() for attempt in self.ledger],
         }

@@ -18,7 +18,7 @@ from promptchain.events import Event, GateJudged, Reader, TextCommitted
 from promptchain.gates import Judgement
 from promptchain.ledger import Ledger
 from promptchain.models import Model, in_place_of, model_of
-from promptchain.result import Rejected, StepResult
+from promptchain.result import Degraded, Rejected, StepResult
 from promptchain.settings import Layer, Overrides, Profile, Settings
 
 __all__ = ["Run"]
@@ -42,6 +42,7 @@ class Execution:
     overrides: Overrides | None = None
     judgements: list[Judgement] = field(default_factory=list[Judgement])
     has_committed: bool = False
+    degraded: list[Degraded] = field(default_factory=list[Degraded])
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Run:
         phase: What it is doing.
         deadline: Until when it may take, if that is bounded.
         model: Name of the model that gave the reply.
+        required_after: How many required stages are still to come behind it, counted where there is a deadline.
+        degraded: Why something stands in for the stage, where it is optional.
         arguments: What the chains around the stage say of its model calls; while the stage runs, what holds.
         judgements: What gates have decided of what the stage made.
         rejected: Replies of the stage that were rejected.
@@ -84,6 +87,7 @@ class Run:
     deadline: Deadline | None = None
     model: str | None = None
     prompt_hash: str | None = None
+    required_after: int = 0
     system_hash: str | None = None
     inner: Mapping[str, StepResult] = field(default_factory=dict[str, StepResult])
     judgements: list[Judgement] = field(default_factory=list[Judgement])
@@ -91,6 +95,7 @@ class Run:
 
     @classmethod
     def begin(
+    degraded: Degraded | None = None
         cls,
         value: object,
         *,
@@ -173,7 +178,7 @@ class Run:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether somebody has cancelled the task of the run since it began, also if a stage swallowed that."""
+        """Whether its task was cancelled since it began, by somebody or a deadline; also if a stage swallowed that."""
         return _cancellations() > self.execution.cancellations
 
     @property
@@ -280,6 +285,8 @@ def _overrides(settings: Settings | None, profiles: Mapping[str, Profile]) -> Ov
     """What is said outside of the code, or ``None`` where that is nothing, as mostly."""
     if settings is None:
         settings = Settings.read()
+            deadline=self.deadline,
+            required_after=self.required_after,
     elif not isinstance(settings, Settings):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"settings are what Settings.read() gives, not {settings!r}.")
     return None if settings.says_nothing else settings.overrides(profiles)

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Final, Generic, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, cast
 
 from typing_extensions import TypeVar
 
 from promptchain.arguments import NOTHING_SAID, Arguments
-from promptchain.errors import DefinitionError, LinkError, PromptChainError, StageError, StepTimeoutError
-from promptchain.events import StepFailed, StepFinished, StepStarted
+from promptchain.deadline import Shares
+from promptchain.errors import DefinitionError, LinkError
 from promptchain.fields import fits, shown
 from promptchain.gates import Gate
+from promptchain.performing import perform
 from promptchain.places import Place
-from promptchain.result import StepResult
 from promptchain.run import Run
 from promptchain.settings.layers import Layer
 
-__all__ = ["Pipeline", "Stage", "limited", "refuse_bad_name"]
+if TYPE_CHECKING:
+    from promptchain.optional import StandIn
+
+__all__ = ["Pipeline", "Stage", "refuse_bad_name"]
 
 In = TypeVar("In", contravariant=True, default=object)  # noqa: PLC0105 - read in every signature
 Out = TypeVar("Out", covariant=True, default=str)  # noqa: PLC0105
@@ -53,10 +55,12 @@ class Stage(ABC, Generic[In, Out]):
         output_type: Type it gives; ``typing.Any`` where none is declared.
         asks_model: Whether it asks a model of its own, and so needs one.
         settable: What settings can say of it, by the names of ``Arguments``.
+        stand_in: What stands in for it when it fails; ``None`` for a stage that is required.
     """
 
     input_type: Any = Any
     output_type: Any = Any
+    stand_in: StandIn | None = None
     asks_model: ClassVar[bool] = False
     settable: ClassVar[Sequence[str]] = ()
 
@@ -98,6 +102,12 @@ class Stage(ABC, Generic[In, Out]):
         Raises:
             DefinitionError: It cannot.
         """
+        if self.stand_in is not None:
+            self.stand_in.check(names, self.name)
+
+    def time_shares(self) -> Shares:
+        """How a deadline is split for it: one share, unless it holds other stages."""
+        return Shares(1, 1) if self.stand_in is None else self.stand_in.time_shares()
 
     def places(self, prefix: str = "", around: tuple[Layer, ...] = ()) -> Iterator[Place]:
         """Where it stands, and behind it where the stages within it do, in the order in which they run.
@@ -107,6 +117,8 @@ class Stage(ABC, Generic[In, Out]):
             around: What the chains around it say, inner before outer.
         """
         yield Place(prefix + self.name, self, (Layer("step", self.arguments), *around))
+        if self.stand_in is not None and self.stand_in.fallback is not None:
+            yield from self.stand_in.fallback.places(f"{prefix}{self.name}/", around)
 
     def __or__(self, other: Stage[Out, T]) -> Pipeline[In, T]:
         """This stage, then ``other``.
@@ -148,10 +160,19 @@ class Pipeline(Stage[In, Out]):
                 )
         self.input_type = stages[0].input_type
         self.output_type = stages[-1].output_type
+        shares = [stage.time_shares() for stage in stages]
+        self._shares = Shares(sum(share.all for share in shares), sum(share.required for share in shares))
+        self._behind = tuple(
+            sum(share.required for share in shares[place:]) for place in range(1, len(stages) + 1)
+        )
 
     def parts(self) -> Iterator[Stage[Any, Any]]:
         """The stages in order."""
         yield from self._stages
+
+    def time_shares(self) -> Shares:
+        """How a deadline is split for its stages."""
+        return self._shares
 
     def check(self, names: Mapping[str, Any]) -> None:
         """See that each stage can work where it stands."""
@@ -172,86 +193,6 @@ class Pipeline(Stage[In, Out]):
         """Run the stages in order, each on what the one before gave."""
         current: Any = value
         last = self._stages[-1]
-        for stage in self._stages:
-            current = await perform(stage, current, run, is_last=stage is last)
+        for stage, behind in zip(self._stages, self._behind, strict=True):
+            current = await perform(stage, current, run, is_last=stage is last, required_after=behind)
         return cast("Out", current)
-
-
-async def limited(seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
-    """What ``work`` gives, unless it takes too long; ``None`` lets it take its time.
-
-    Raises:
-        StepTimeoutError: It took longer, and was ended.
-    """
-    if seconds is None:
-        return await work
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            given = await work
-    except TimeoutError as error:
-        if limit.expired():
-            raise _too_long(seconds) from error
-        raise
-    if limit.expired():  # what happened in it did not let itself be ended
-        raise _too_long(seconds)
-    return given
-
-
-def _too_long(seconds: float) -> StepTimeoutError:
-    return StepTimeoutError(
-        f"it took longer than its timeout of {seconds:g} s: allow it more time, or give it less to do."
-    )
-
-
-async def perform(stage: Stage[In, Out], value: In, run: Run, *, is_last: bool) -> Out:
-    """Run one stage of a chain: say so, time it, keep its result, and tell an error where it happened."""
-    if run.is_cancelled:
-        raise asyncio.CancelledError  # an earlier stage swallowed it; nothing more may be spent
-    here = run.at(stage.name, value, is_last=is_last)
-    began = run.seconds
-    here.emit(StepStarted(at=began, step=here.path))
-    try:
-        output = await stage.execute(value, here)
-    except BaseException as error:
-        failure = _failure(error, here)
-        here.emit(StepFailed(at=run.seconds, step=here.path, error=failure, seconds=run.seconds - began))
-        if failure is error:
-            raise
-        raise failure from error
-    if is_last and isinstance(output, str):
-        here.commit(output)
-    seconds = run.seconds - began
-    run.scope.results[stage.name] = StepResult(
-        name=stage.name,
-        path=here.path,
-        output=output,
-        seconds=seconds,
-        prompt_hash=here.prompt_hash,
-        system_hash=here.system_hash,
-        judgements=tuple(here.judgements),
-        rejected=tuple(here.rejected),
-        steps=here.inner,
-        run_ledger=run.ledger,
-        stage=stage,
-    )
-    here.emit(StepFinished(at=run.seconds, step=here.path, output=output, seconds=seconds))
-    return output
-
-
-def _failure(error: BaseException, run: Run) -> BaseException:
-    """What a stage fails with: ``error``, told where it happened, or a ``StageError`` in its place."""
-    if isinstance(error, asyncio.CancelledError):
-        if run.is_cancelled:
-            return error
-        failure: PromptChainError = StageError(
-            "waited for something that was cancelled, while the run was not"
-        )
-    # One that has another run comes from that one, which a stage of this has started.
-    elif isinstance(error, PromptChainError) and error.run_id in {None, run.id}:
-        failure = error
-    elif isinstance(error, KeyboardInterrupt | GeneratorExit):
-        return error
-    else:
-        failure = StageError(f"raised {type(error).__name__}: {error}")
-    return failure.locate(step=run.path, run_id=run.id, ledger=run.ledger)

@@ -34,12 +34,15 @@ from promptchain.messages import (
 )
 from promptchain.models import Model
 from promptchain.models.base import prepare
+from promptchain.optional import StandIn
 from promptchain.outputs import OutputType
+from promptchain.performing import limited
+from promptchain.policy import LEFT_OUT
 from promptchain.resilience import protected
 from promptchain.result import Rejected
 from promptchain.run import Run
 from promptchain.settings.layers import FIELDS
-from promptchain.stage import In, Out, Stage, limited
+from promptchain.stage import In, Out, Stage
 from promptchain.templates import Prompt, Template
 
 __all__ = ["Step"]
@@ -54,9 +57,10 @@ class StepOptions(Options, total=False):
     system: Prompt | None
     stop_sequences: Sequence[str] | None
     timeout: float | None
+    optional: bool
 
 
-_KNOWN = StepOptions.__optional_keys__ | {"prompt", "input", "output", "gates"}
+_KNOWN = StepOptions.__optional_keys__ | {"prompt", "input", "output", "gates", "default", "fallback"}
 
 
 class Step(Stage[In, Out]):
@@ -85,6 +89,9 @@ class Step(Stage[In, Out]):
             that does not validate or that a gate wants otherwise (2 if the chain says nothing either).
         gates_mode: ``"strict"`` or ``"lenient"``, for the gates that do not say.
         timeout: Seconds that the step may take, all its requests and gates included.
+        optional: Whether the run goes on when the step fails; ``default`` or ``fallback`` says with what.
+        default: A value of its output type.
+        fallback: Another stage, which is handed what the step was.
 
     Raises:
         DefinitionError: Anything of this is wrong.
@@ -93,6 +100,8 @@ class Step(Stage[In, Out]):
     asks_model = True
     settable = FIELDS
 
+    # With U as the type of the default a checker would find the U that fits both it and the output, and accept any.
+    # So where there is an output, the default is checked when the step is built.
     @overload
     def __init__(
         self: Step[object, str],
@@ -100,6 +109,8 @@ class Step(Stage[In, Out]):
         *,
         prompt: Prompt,
         gates: Sequence[Gate[str]] = (),
+        default: str = ...,
+        fallback: Stage[Any, str] | None = None,
         **options: Unpack[StepOptions],
     ) -> None: ...
     @overload
@@ -110,6 +121,8 @@ class Step(Stage[In, Out]):
         prompt: Prompt,
         input: TypeForm[T],
         gates: Sequence[Gate[str]] = (),
+        default: str = ...,
+        fallback: Stage[Any, str] | None = None,
         **options: Unpack[StepOptions],
     ) -> None: ...
     @overload
@@ -120,6 +133,8 @@ class Step(Stage[In, Out]):
         prompt: Prompt,
         output: TypeForm[U],
         gates: Sequence[Gate[U]] = (),
+        default: Any = ...,
+        fallback: Stage[Any, Any] | None = None,
         **options: Unpack[StepOptions],
     ) -> None: ...
     @overload
@@ -131,6 +146,8 @@ class Step(Stage[In, Out]):
         output: TypeForm[U],
         input: TypeForm[T],
         gates: Sequence[Gate[U]] = (),
+        default: Any = ...,
+        fallback: Stage[Any, Any] | None = None,
         **options: Unpack[StepOptions],
     ) -> None: ...
     def __init__(
@@ -141,6 +158,8 @@ class Step(Stage[In, Out]):
         output: Any = str,
         input: Any = Any,
         gates: Sequence[Gate[Any]] = (),
+        default: Any = LEFT_OUT,
+        fallback: Stage[Any, Any] | None = None,
         **options: Unpack[StepOptions],
     ) -> None:
         super().__init__(name)
@@ -152,6 +171,8 @@ class Step(Stage[In, Out]):
             self._output: OutputType[Any] = OutputType(output)
             self._arguments = Arguments.of(options)
             self._gates = gates_of(gates, output)
+            said = {"optional": options.get("optional", False), "default": default, "fallback": fallback}
+            self.stand_in = StandIn.of(said, takes=input, gives=output, output=self._output)
         except DefinitionError as error:
             raise error.locate(step=name) from error.__cause__
         self.input_type = input
@@ -179,6 +200,7 @@ class Step(Stage[In, Out]):
 
     def check(self, names: Mapping[str, Any]) -> None:
         """See that every placeholder exists where the step stands."""
+        super().check(names)
         self._prompt.check(names)
         if self._system is not None:
             self._system.check(names)
