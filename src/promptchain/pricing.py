@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias
 from promptchain.errors import DefinitionError
 from promptchain.usage import Usage
 
-__all__ = ["Price", "PriceBook", "cost_of", "in_digits", "total"]
+__all__ = ["Price", "PriceBook", "TieredPrice", "cost_of", "in_digits", "is_loaded", "price_of", "total"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,13 +48,15 @@ class Price:
     def cost(self, usage: Usage) -> Decimal:
         """USD for ``usage``, exact."""
         base = _exact(self.input)
+        cost = base * usage.input_tokens + _exact(self.output) * usage.output_tokens
+        if not (usage.cache_read_input_tokens or usage.cache_creation_input_tokens):
+            return cost / 1_000_000
         read = base / 10 if self.cache_read is None else _exact(self.cache_read)
         write = base * 5 / 4 if self.cache_write is None else _exact(self.cache_write)
         write_1h = base * 2 if self.cache_write_1h is None else _exact(self.cache_write_1h)
         written_5m = usage.cache_creation_input_tokens - usage.cache_creation_1h_input_tokens
         return (
-            base * usage.input_tokens
-            + _exact(self.output) * usage.output_tokens
+            cost
             + read * usage.cache_read_input_tokens
             + write * written_5m
             + write_1h * usage.cache_creation_1h_input_tokens
@@ -70,7 +73,7 @@ def _is_price(price: Decimal | str | int) -> bool:
 
 def _exact(price: Decimal | str | int) -> Decimal:
     # Through str, as a float that slipped in would bring its binary tail along.
-    return Decimal(str(price))
+    return price if isinstance(price, Decimal) else Decimal(str(price))
 
 
 PriceBook: TypeAlias = Mapping[str, Price]
@@ -90,14 +93,32 @@ def cost_of(
         prices: Prices of the caller's own, which come first.
         at: When the request was made, as prices change; left out, now.
     """
-    price: Price | _Tiered | None = (prices or _FREE).get(model) or _FREE.get(model)
-    if price is None:
-        # Prices change on a day, so they are looked up once an hour.
-        price = _published(model, (at or datetime.now(UTC)).replace(minute=0, second=0, microsecond=0))
+    price = price_of(model, prices=prices, at=at)
     return None if price is None else price.cost(usage)
 
 
-class _Tiered:
+def price_of(
+    model: str, *, prices: PriceBook | None = None, at: datetime | None = None
+) -> Price | TieredPrice | None:
+    """The price that ``cost_of`` calculates with, or ``None`` where it is not known."""
+    told = _told(model, prices)
+    if told is not None:
+        return told
+    # Prices change on a day, so they are looked up once an hour.
+    hour = int(time.time() if at is None else at.timestamp()) // 3600
+    return _published(model, hour)
+
+
+def is_loaded(model: str, prices: PriceBook | None = None) -> bool:
+    """Whether ``price_of`` answers at once: the first look at the published prices takes 0.3 s."""
+    return _has_published or _told(model, prices) is not None
+
+
+def _told(model: str, prices: PriceBook | None) -> Price | None:
+    return (prices or _FREE).get(model) or _FREE.get(model)
+
+
+class TieredPrice:
     """A price that depends on how much is used. The arithmetic of ``genai-prices`` knows how."""
 
     def __init__(self, model: str, at: datetime) -> None:
@@ -105,6 +126,7 @@ class _Tiered:
         self._at = at
 
     def cost(self, usage: Usage) -> Decimal:
+        """USD for ``usage``, exact."""
         import genai_prices  # noqa: PLC0415
 
         priced = genai_prices.Usage(
@@ -119,11 +141,16 @@ class _Tiered:
         ).total_price
 
 
+_has_published = False
+
+
 @lru_cache(maxsize=1024)
-def _published(model: str, at: datetime) -> Price | _Tiered | None:
+def _published(model: str, hour: int) -> Price | TieredPrice | None:
     # 0.3 s of import: paid when somebody asks what it cost, not before.
     import genai_prices  # noqa: PLC0415
 
+    global _has_published  # noqa: PLW0603
+    at = datetime.fromtimestamp(hour * 3600, UTC)
     nothing = genai_prices.Usage(input_tokens=0, output_tokens=0)
     try:
         found = genai_prices.calc_price(
@@ -131,6 +158,8 @@ def _published(model: str, at: datetime) -> Price | _Tiered | None:
         ).model_price
     except LookupError:
         return None
+    finally:
+        _has_published = True
     named = {
         "input": "input_mtok",
         "output": "output_mtok",
@@ -140,7 +169,7 @@ def _published(model: str, at: datetime) -> Price | _Tiered | None:
     }
     rates: dict[str, Any] = {ours: getattr(found, theirs, None) for ours, theirs in named.items()}
     # A price of five plain rates is a sum, which takes 5 µs instead of 200.
-    return Price(**rates) if all(isinstance(r, Decimal) for r in rates.values()) else _Tiered(model, at)
+    return Price(**rates) if all(isinstance(r, Decimal) for r in rates.values()) else TieredPrice(model, at)
 
 
 def in_digits(cost: Decimal | None) -> str | None:

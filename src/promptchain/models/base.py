@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import os
 from contextlib import aclosing
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from promptchain.errors import (
     ConfigurationError,
@@ -29,7 +30,18 @@ from promptchain.messages import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
-__all__ = ["Model", "complete", "forbid_real_calls", "prepare", "refuse_real_call", "renamed"]
+__all__ = [
+    "Model",
+    "complete",
+    "count_input",
+    "forbid_real_calls",
+    "prepare",
+    "refuse_real_call",
+    "renamed",
+]
+
+# What counts is asked on the way to a request that waits for it.
+_COUNT_SECONDS: Final = 5.0
 
 
 @runtime_checkable
@@ -106,6 +118,22 @@ async def prepare(model: Model) -> None:
     work: Callable[[], Awaitable[None]] | None = getattr(model, "prepare", None)
     if work is not None:
         await work()
+
+
+async def count_input(model: Model, request: ModelRequest) -> int | None:
+    """Input tokens of ``request`` as ``model`` counts them, or ``None`` where it cannot, or does not within 5 s.
+
+    A model that can count has a method ``async count_tokens(request)``, which costs nothing and sends no request
+    that a ledger would have to hold. What it raises is as good as no count: the request itself will fail with it.
+    """
+    count: Callable[[ModelRequest], Awaitable[int | None]] | None = getattr(model, "count_tokens", None)
+    if count is None:
+        return None
+    try:
+        async with asyncio.timeout(_COUNT_SECONDS):
+            return await count(request)
+    except Exception:  # noqa: BLE001 - whatever it is, a bound is known without it
+        return None
 
 
 def renamed(model: Model, name: str) -> Model | None:

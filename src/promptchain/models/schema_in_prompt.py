@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import pydantic_core
 
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, TextDelta
-from promptchain.models.base import Model, prepare, renamed
+from promptchain.models.base import Model, count_input, prepare, renamed
 
 __all__ = ["JsonReader", "SchemaInPrompt", "schema_told"]
 
@@ -66,9 +66,23 @@ class SchemaInPrompt:
         """Whether the model that is asked says when a request leaves."""
         return bool(getattr(self._model, "announces_requests", False))
 
+    @property
+    def endpoint(self) -> str | None:
+        """The address of the model that is asked, or ``None`` where it does not say."""
+        return getattr(self._model, "endpoint", None)
+
+    @property
+    def account(self) -> object:
+        """What the limits of the model that is asked belong to."""
+        return getattr(self._model, "account", None)
+
     async def prepare(self) -> None:
         """Let the model prepare itself."""
         await prepare(self._model)
+
+    async def count_tokens(self, request: ModelRequest) -> int | None:
+        """Input tokens as the model counts them, those of a schema in words among them; ``None`` if it cannot."""
+        return await count_input(self._model, _in_words(request))
 
     def renamed(self, name: str) -> SchemaInPrompt | None:
         """The same around the model ``name`` where the one that is asked is; ``None`` if that cannot be renamed."""
@@ -81,11 +95,8 @@ class SchemaInPrompt:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Ask the model. See ``Model.stream``."""
         schema = request.output_schema
-        reader = None
-        if schema is not None:
-            reader = JsonReader(schema)
-            request = dataclasses.replace(request, output_schema=None, system=_told(request.system, schema))
-        async with aclosing(self._model.stream(request)) as events:
+        reader = None if schema is None else JsonReader(schema)
+        async with aclosing(self._model.stream(_in_words(request))) as events:
             async for event in events:
                 match event:
                     case TextDelta() if reader is not None:
@@ -97,6 +108,13 @@ class SchemaInPrompt:
                         yield event
                     case _:
                         yield event
+
+
+def _in_words(request: ModelRequest) -> ModelRequest:
+    if request.output_schema is None:
+        return request
+    system = _told(request.system, request.output_schema)
+    return dataclasses.replace(request, output_schema=None, system=system)
 
 
 def _told(system: str | None, schema: Mapping[str, Any]) -> str:

@@ -95,6 +95,10 @@ class ScriptedModel:
         """How many replies have not been asked for."""
         return len(self._left)
 
+    async def count_tokens(self, request: ModelRequest) -> int:
+        """Input tokens that a reply without a ``usage`` of its own will report."""
+        return count_input_tokens(request)
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Yield the next reply as events. See ``Model.stream``.
 

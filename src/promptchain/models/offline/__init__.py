@@ -62,6 +62,10 @@ class OfflineModel:
             raise ConfigurationError(f"OfflineModel(delay={delay!r}): the delay is in seconds, 0 or more")
         self._delay = delay
 
+    async def count_tokens(self, request: ModelRequest) -> int:
+        """Input tokens that the reply will report."""
+        return count_input_tokens(request)
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Yield the reply as events. See ``Model.stream``."""
         read_tokens = count_input_tokens(request)
