@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from promptchain.chain import Chain
+from promptchain.cli import protection
 from promptchain.cli import settings as cli_settings
 from promptchain.cli.exits import DONE, code_of
 from promptchain.cli.outline import calls_of, outline
@@ -39,6 +40,13 @@ _OF_STEPS: Final = (
     "timeout",
     "prices",
 )
+# What settings say of whole runs, and how it is shown.
+_OF_RUNS: Final[Mapping[str, str]] = {
+    "min_confidence": "least confidence: {}",
+    "deadline": "deadline: {:g} s",
+    "budget_usd": "budget: USD {:f}",
+    "budget_tokens": "budget: {:,} tokens",
+}
 _WIDTH: Final = 12
 
 
@@ -106,12 +114,14 @@ def _head(chain: Chain[Any, Any]) -> Mapping[str, Any]:
 def _around(root: Held, overrides: Overrides) -> Mapping[str, Any]:
     """What holds for the chain as a whole."""
     settings = overrides.settings
-    profile, gates, least = settings.profile, settings.gates, settings.min_confidence
+    profile, gates = settings.profile, settings.gates
+    limits = {name: getattr(settings, name) for name in _OF_RUNS}
     return {
         "profile": profile and {"value": profile.value, "from": profile.origin, "of": overrides.profile_of},
         "profiles": overrides.known_profiles,
         "gates": {"value": overrides.gates_are_on, "from": gates.origin if gates else "default"},
-        "min_confidence": least and {"value": least.value, "from": least.origin},
+        **{name: said and {"value": said.value, "from": said.origin} for name, said in limits.items()},
+        "policy": protection.described(root),
         "input_gates": _gates(root),
     }
 
@@ -124,6 +134,7 @@ def _described(place: Held) -> Mapping[str, Any]:
         "input": shown(stage.input_type),
         "output": shown(stage.output_type),
         "configuration": _configuration(place),
+        "policy": protection.described(place),
     }
     if isinstance(stage, Step):
         described |= {
@@ -199,14 +210,17 @@ def _title(chain: Chain[Any, Any]) -> str:
 
 def _about(root: Held, overrides: Overrides) -> Iterator[str]:
     told = _around(root, overrides)
-    profile, gates, least = told["profile"], told["gates"], told["min_confidence"]
+    profile, gates = told["profile"], told["gates"]
     chosen = f"{profile['value']}, {profile['of']} ({profile['from']})" if profile else "none"
     yield f"profile: {chosen}; known: {', '.join(told['profiles'])}"
     yield f"gates: {'on' if gates['value'] else 'off'} ({gates['from']})"
-    if least:
-        yield f"least confidence: {least['value']} ({least['from']})"
+    for name, title in _OF_RUNS.items():
+        if told[name]:
+            yield f"{title.format(told[name]['value'])} ({told[name]['from']})"
     for gate in told["input_gates"]:
         yield f"input gate: {_judging(gate)}"
+    for row in protection.rows(told["policy"]):
+        yield f"policy of the judges of its input: {row}"
 
 
 def _lines(place: Held) -> Iterator[str]:
@@ -218,6 +232,8 @@ def _lines(place: Held) -> Iterator[str]:
         rows.append(("model", "none is named"))
     for name, held in told["configuration"].items():
         rows.append((name, f"{_written_value(name, held['value'])} ({held['from']})"))
+    for number, row in enumerate(protection.rows(told["policy"])):
+        rows.append(("" if number else "policy", row))
     rows += [(role, _written(told[role])) for role in ("prompt", "system") if told.get(role)]
     for role in ("gates", "input_gates"):
         for number, gate in enumerate(told.get(role, ())):

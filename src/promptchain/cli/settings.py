@@ -10,10 +10,11 @@ from typing import Final
 
 from promptchain.errors import ConfigurationError
 from promptchain.places import Held, settable_at
+from promptchain.policy import LEFT_OUT
 from promptchain.settings import Settings
 from promptchain.settings.base import FORBID_REAL_CALLS
 from promptchain.settings.env_file import read_env_file
-from promptchain.settings.layers import FIELDS
+from promptchain.settings.layers import FIELDS, PARTS
 from promptchain.settings.variables import PREFIX, in_file, in_process
 
 __all__ = ["configure", "read_settings", "unmatched"]
@@ -75,3 +76,8 @@ def unmatched(settings: Settings, places: Sequence[Held]) -> Iterator[str]:
                 f"{variable.origin} holds for no step, as {field} is said by every step, its chain or a profile: "
                 f"say it of a step, as in {PREFIX}<STEP>_{field.upper()}, or choose a profile."
             )
+    asking = [place for place in places if any(True for _ in place.calls)]
+    for said in settings.policy if asking else ():
+        part = next(part for part in PARTS if getattr(said.said.policy, part) is not LEFT_OUT)
+        if all(place.effective.origins[f"policy.{part}"] != said.origin for place in asking):
+            yield f"{said.origin}: no model call takes it, as the code says the {part} of each."

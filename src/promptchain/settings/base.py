@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Generic
@@ -18,14 +19,16 @@ from promptchain.gates import Mode
 from promptchain.settings.env_file import read_env_file
 from promptchain.settings.layers import BUILT_IN, FIELDS, Effective, Layer, resolved
 from promptchain.settings.profiles import BUILT_IN_PROFILES, Profile, keys_of
+from promptchain.settings.protection import POLICY_NAMES, deadline_of, policy_of, tokens_of, usd_of
 from promptchain.settings.variables import (
     PREFIX,
+    Span,
     Variable,
     by_stem,
     in_file,
     in_process,
     layer_of,
-    share_of,
+    number_of,
     stem_of,
     switched,
     text_of,
@@ -36,11 +39,25 @@ __all__ = ["Overrides", "Said", "Settings"]
 
 T = TypeVar("T")
 
-_PROFILE: Final = f"{PREFIX}PROFILE"
-_GATES: Final = f"{PREFIX}GATES"
-_GATES_MODE: Final = f"{PREFIX}GATES_MODE"
-_MIN_CONFIDENCE: Final = f"{PREFIX}MIN_CONFIDENCE"
-_OF_THE_RUN: Final = (_PROFILE, _GATES, _GATES_MODE, _MIN_CONFIDENCE)
+_SHARE: Final = Span(least=0, most=1)
+# How each is read; what it says is the attribute of Settings that has its name.
+_READ: Final[Mapping[str, Callable[[Variable], Any]]] = {
+    f"{PREFIX}PROFILE": text_of,
+    f"{PREFIX}GATES": switched,
+    f"{PREFIX}GATES_MODE": lambda variable: layer_of(variable, "gates_mode").said.gates_mode,
+    f"{PREFIX}MIN_CONFIDENCE": lambda variable: number_of(variable, _SHARE),
+    f"{PREFIX}DEADLINE": deadline_of,
+    f"{PREFIX}BUDGET_USD": usd_of,
+    f"{PREFIX}BUDGET_TOKENS": tokens_of,
+}
+_OF_THE_RUN: Final = (*_READ, *POLICY_NAMES)
+# What begins or ends like these is meant for us.
+_FIRST_WORDS: Final = ("BREAKER_", "RETRY_", "TIMEOUT_", "BUDGET_")
+_LAST_WORDS: Final = tuple(
+    f"_{name.removeprefix(PREFIX)}"
+    for name in _OF_THE_RUN
+    if f"{name.removeprefix(PREFIX)}_".startswith(_FIRST_WORDS)
+)
 FORBID_REAL_CALLS: Final = f"{PREFIX}FORBID_REAL_CALLS"
 """No setting: the models themselves read it."""
 
@@ -68,6 +85,10 @@ class Settings:
         gates: Whether gates judge.
         gates_mode: Mode of the gates that do not say.
         min_confidence: Least confidence, for the gates that ask for it.
+        deadline: Seconds that a run may take.
+        budget_usd: USD that a run may cost.
+        budget_tokens: Tokens that a run may take.
+        policy: What is said of the parts of the policy, each by itself; below what the code says of them.
     """
 
     variables: tuple[Variable, ...] = ()
@@ -75,6 +96,10 @@ class Settings:
     gates: Said[bool] | None = None
     gates_mode: Said[Mode] | None = None
     min_confidence: Said[float] | None = None
+    deadline: Said[float] | None = None
+    budget_usd: Said[Decimal] | None = None
+    budget_tokens: Said[int] | None = None
+    policy: tuple[Layer, ...] = ()
 
     @classmethod
     def read(
@@ -118,8 +143,10 @@ class Settings:
     @property
     def says_nothing(self) -> bool:
         """Whether all is as the code says."""
-        said = (self.profile, self.gates, self.gates_mode, self.min_confidence)
-        return all(each is None for each in said) and not by_stem(self.variables)
+        if self is NO_SETTINGS:
+            return True
+        said = any(getattr(self, name) is not None for name in _ATTRIBUTES.values())
+        return not said and not self.policy and not by_stem(self.variables)
 
     def choosing(self, profile: str, origin: str) -> Settings:
         """These settings with another profile in force.
@@ -155,6 +182,7 @@ class Settings:
         return {each.origin: nearest(each.name, known) if hints else "" for each in strays}
 
 
+_ATTRIBUTES: Final = {name: name.removeprefix(PREFIX).lower() for name in _READ}
 NO_SETTINGS: Final = Settings()
 
 
@@ -203,7 +231,7 @@ class Overrides:
             layers += self._said_under(stem_of(key))
         if self._profile is not None and self.profile is not None:
             layers += self._profile.layers(path, self.profile)
-        return resolved([*layers, *own, *self._said_under(PREFIX), BUILT_IN])
+        return resolved([*layers, *own, *self._said_under(PREFIX), *self.settings.policy, BUILT_IN])
 
     def effective_of_gate(self, path: str, own: Sequence[Layer]) -> Effective:
         """What holds for the model calls of a gate: what names it, and then what ``own`` says.
@@ -251,6 +279,8 @@ def _path(file: str | os.PathLike[str]) -> Path:
 def _is_meant_for_us(name: str) -> bool:
     """Whether it ends as ours do, or nearly so. The environment may hold what others begin with our name."""
     rest = name.removeprefix(PREFIX)
+    if rest.startswith(_FIRST_WORDS) or rest.endswith(_LAST_WORDS):
+        return True
     if any(rest.endswith(f"_{field.upper()}") for field in ARGUMENT_NAMES):
         return True
     words = rest.split("_")
@@ -268,16 +298,10 @@ def _is_near(name: str, known: Sequence[str]) -> bool:
 def _parsed(variables: tuple[Variable, ...]) -> Settings:
     said: dict[str, Any] = {}
     for variable in variables:
-        name, origin = variable.name, variable.origin
-        if name == _PROFILE:
-            said["profile"] = Said(text_of(variable), origin)
-        elif name == _GATES:
-            said["gates"] = Said(switched(variable), origin)
-        elif name == _GATES_MODE:
-            said["gates_mode"] = Said(layer_of(variable, "gates_mode").said.gates_mode, origin)
-        elif name == _MIN_CONFIDENCE:
-            said["min_confidence"] = Said(share_of(variable), origin)
+        if variable.name in _READ:
+            value = _READ[variable.name](variable)
+            said[_ATTRIBUTES[variable.name]] = Said(value, variable.origin)
     # What is said of one step concerns the chains that have it, and is read there.
     for field, variable in by_stem(variables).get(PREFIX, ()):
         layer_of(variable, field)
-    return Settings(variables=variables, **said)
+    return Settings(variables=variables, policy=policy_of(variables), **said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import fields as fields_of
 from typing import Any, Final
 
 from promptchain.arguments import (
@@ -15,9 +16,10 @@ from promptchain.arguments import (
 )
 from promptchain.errors import ConfigurationError
 from promptchain.models import Model, in_place_of
+from promptchain.policy import LEFT_OUT, Policy
 from promptchain.spelling import brief
 
-__all__ = ["BUILT_IN", "FIELDS", "Effective", "Layer", "resolved"]
+__all__ = ["BUILT_IN", "FIELDS", "PARTS", "Effective", "Layer", "resolved"]
 
 FIELDS: Final = (
     "model",
@@ -30,6 +32,9 @@ FIELDS: Final = (
     "timeout",
 )
 """What settings and profiles can say of a step."""
+
+PARTS: Final = tuple(field.name for field in fields_of(Policy))
+"""The parts of a policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Effective:
 
     Attributes:
         arguments: The values.
-        origins: Where each value that is said comes from, by field.
+        origins: Where each value that is said comes from, by field; of a policy by part (``"policy.retry"``).
     """
 
     arguments: Arguments
@@ -69,20 +74,24 @@ BUILT_IN: Final = Layer(
 def resolved(layers: Sequence[Layer]) -> Effective:
     """What holds when the first of ``layers`` that says a field wins. Prices, and parts of a policy, are those of all."""
     values: dict[str, Any] = {}
+    parts: dict[str, Any] = {}
     origins: dict[str, str] = {}
     for layer in layers:
         for field in ARGUMENT_NAMES:
             value = getattr(layer.said, field)
             if value is None:
                 continue
-            if field not in values:
+            if field == "policy":
+                for part in PARTS:
+                    if part not in parts and (said := getattr(value, part)) is not LEFT_OUT:
+                        parts[part], origins[f"policy.{part}"] = said, layer.origin
+            elif field not in values:
                 values[field], origins[field] = value, layer.origin
             elif field == "prices":
                 values[field] = {**value, **values[field]}
                 origins[field] += f", {layer.origin}"
-            elif field == "policy":
-                values[field] = values[field].over(value)
-                origins[field] += f", {layer.origin}"
+    if parts:
+        values["policy"] = Policy(**parts)
     if "model" in values:
         values["model"] = _asked(layer for layer in layers if layer.said.model is not None)
     return Effective(Arguments(**values), origins)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,19 +19,19 @@ from promptchain.spelling import brief, nearest
 
 __all__ = [
     "PREFIX",
+    "Span",
     "Variable",
     "by_stem",
     "in_file",
     "in_process",
     "layer_of",
-    "share_of",
+    "number_of",
     "stem_of",
     "switched",
     "text_of",
 ]
 
 PREFIX: Final = "PROMPTCHAIN_"
-MOST_SECONDS: Final = 3_600
 _MOST_DIGITS: Final = 20
 _SWITCHES: Final = {"on": True, "true": True, "1": True, "yes": True} | {
     "off": False,
@@ -55,6 +56,39 @@ class Variable:
     name: str
     text: str = field(repr=False)
     origin: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The numbers that a variable takes.
+
+    Attributes:
+        least: The least of them.
+        most: The greatest.
+        is_open: Whether ``least`` itself is none of them.
+        is_whole: Whether they are whole.
+        unit: What they count, if that is not plain.
+    """
+
+    least: float
+    most: float = math.inf
+    is_open: bool = False
+    is_whole: bool = False
+    unit: str = ""
+
+    def __contains__(self, value: float) -> bool:
+        return (self.least < value if self.is_open else self.least <= value) and value <= self.most
+
+    def __str__(self) -> str:
+        kind = f"a {'whole ' if self.is_whole else ''}number{f' of {self.unit}' if self.unit else ''}"
+        if math.isinf(self.most):
+            return f"{kind} from {self.least:g}"
+        if self.is_open:
+            return f"{kind} above {self.least:g} and up to {self.most:.0f}"
+        return f"{kind} from {self.least:g} to {self.most:.0f}"
+
+
+STEP_TIMEOUT: Final = Span(least=1, most=270, unit="seconds")
 
 
 def stem_of(step: str) -> str:
@@ -153,11 +187,10 @@ def layer_of(variable: Variable, field: str) -> Layer:
     Raises:
         ConfigurationError: Its value is not of the field's kind, or out of range.
     """
-    value = _READ.get(field, str)(text_of(variable))
-    if field == "timeout" and isinstance(value, float) and value > MOST_SECONDS:
-        raise ConfigurationError(
-            f"{variable.origin}: timeout is a number of seconds above 0 and up to {MOST_SECONDS}, not {value:g}."
-        )
+    if field == "timeout":
+        value: Any = number_of(variable, STEP_TIMEOUT, ": timeout")
+    else:
+        value = _READ.get(field, str)(text_of(variable))
     try:
         said = Arguments.of({field: value})
     except DefinitionError as error:
@@ -166,15 +199,21 @@ def layer_of(variable: Variable, field: str) -> Layer:
     return Layer(variable.origin, said, names_model=field == "model")
 
 
-def share_of(variable: Variable) -> float:
-    """The number from 0 to 1 that ``variable`` is set to.
+def number_of(variable: Variable, span: Span, what: str = "") -> float:
+    """The number that ``variable`` is set to; an ``int`` where it is to be whole.
+
+    Args:
+        variable: The variable.
+        span: The numbers that it takes.
+        what: Said of it in an error, behind its name.
 
     Raises:
-        ConfigurationError: It is none.
+        ConfigurationError: It is none of these.
     """
-    value = _number(text_of(variable))
-    if isinstance(value, str) or not 0 <= value <= 1:
-        raise ConfigurationError(f"{variable.origin} is a number from 0 to 1, not {brief(variable.text)}.")
+    text = text_of(variable)
+    value = _whole(text) if span.is_whole else _number(text)
+    if isinstance(value, str) or value not in span:
+        raise ConfigurationError(f"{variable.origin}{what} is {span}, not {brief(text)}.")
     return value
 
 
@@ -220,5 +259,4 @@ _READ: Final[Mapping[str, Callable[[str], Any]]] = {
     "max_reasks": _whole,
     "temperature": _number,
     "top_p": _number,
-    "timeout": _number,
 }
