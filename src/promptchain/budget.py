@@ -11,14 +11,14 @@ from typing import Any, Final, Self
 
 import pydantic_core
 
-from promptchain.errors import DefinitionError, UnknownPriceError
+from promptchain.errors import DefinitionError, PromptChainError, UnknownPriceError
 from promptchain.holding import Account, Reservation, Turn, exclusive, hold_at_once
 from promptchain.messages import ModelRequest
 from promptchain.models.base import Model, count_input
 from promptchain.pricing import Price, PriceBook, TieredPrice, is_loaded, price_of
 from promptchain.usage import Usage
 
-__all__ = ["Budget", "Reservation", "current_budgets", "reserve"]
+__all__ = ["Budget", "Reservation", "budget_or_none", "current_budgets", "reserve"]
 
 # The API calls its count an estimate.
 _MARGIN_PERCENT: Final = 5
@@ -187,6 +187,17 @@ _scopes: ContextVar[tuple[Budget, ...]] = ContextVar("promptchain_budgets", defa
 def current_budgets() -> tuple[Budget, ...]:
     """The budgets of the blocks around the caller, the outermost first."""
     return _scopes.get()
+
+
+def budget_or_none(budget: Any, error: type[PromptChainError]) -> Budget | None:
+    """``budget``, seen to be one.
+
+    Raises:
+        error: It is something else.
+    """
+    if budget is None or isinstance(budget, Budget):
+        return budget
+    raise error(f"budget is a Budget(usd='0.10') or Budget(tokens=50_000), not {budget!r}.")
 
 
 def _is_name(name: Any) -> bool:

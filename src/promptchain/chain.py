@@ -9,6 +9,7 @@ from typing_extensions import TypeVar, Unpack
 
 from promptchain.arguments import Arguments, Options, refuse_unknown
 from promptchain.background import wait_for
+from promptchain.budget import Budget, budget_or_none
 from promptchain.deadline import Shares, refuse_bad_deadline
 from promptchain.errors import DefinitionError, InputError, PromptChainError
 from promptchain.events import Reader, RunFailed, RunFinished, RunStarted
@@ -19,7 +20,7 @@ from promptchain.judging import INPUT, judged
 from promptchain.ledger import Ledger
 from promptchain.models import Model, model_of
 from promptchain.performing import in_time
-from promptchain.places import ModelCall, Place, refuse_other_profiles
+from promptchain.places import ModelCall, Place, refuse_doubles, refuse_other_profiles
 from promptchain.pricing import PriceBook
 from promptchain.result import Result
 from promptchain.run import Run
@@ -40,6 +41,7 @@ class ChainOptions(Options, total=False):
     input_gates: Sequence[Gate[Any]] | None
     profiles: Mapping[str, Profile] | None
     deadline: float | None
+    budget: Budget | None
 
 
 class Chain(Stage[In, Out]):
@@ -64,6 +66,7 @@ class Chain(Stage[In, Out]):
         max_input_bytes: Most bytes of UTF-8 of a text that a run is begun with; 4 MiB.
         deadline: Seconds that it may take, with everything in it. Where chains nest, and where ``run`` says one
             too, the one that passes first holds.
+        budget: What each run of it may cost at most. Where chains nest, and where ``run`` says one too, all hold.
 
     Raises:
         DefinitionError: A prompt names what does not exist, two stages have one name or do not fit, or a
@@ -89,6 +92,7 @@ class Chain(Stage[In, Out]):
             self._gates = gates_of(options.get("input_gates"), stages.input_type, "input_gates")
             self._deadline = options.get("deadline")
             refuse_bad_deadline(self._deadline, DefinitionError)
+            self._budget = budget_or_none(options.get("budget"), DefinitionError)
         except DefinitionError as error:
             error.args = (f"the chain {name!r}: {error.message}",)
             raise
@@ -99,7 +103,7 @@ class Chain(Stage[In, Out]):
         said = (Layer(f"chain {name!r}", self._arguments),)
         self._outline = (Place("", self, said), *self._stages.places("", said))
         self._calls = tuple(call for place in self._outline for call in place.held().calls)
-        self._refuse_doubles()
+        refuse_doubles(self._calls, name)
         for call in self._calls:
             call.refuse_unfit()
         self._profiles = refuse_other_profiles(options.get("profiles"), self._outline, name)
@@ -135,6 +139,11 @@ class Chain(Stage[In, Out]):
         return self._deadline
 
     @property
+    def budget(self) -> Budget | None:
+        """What each run of it may cost at most, or ``None``. Runs draw on new ones like it."""
+        return self._budget
+
+    @property
     def outline(self) -> Sequence[Place]:
         """Where it stands itself, without a path, and then every stage in it in the order in which they run."""
         return self._outline
@@ -162,6 +171,7 @@ class Chain(Stage[In, Out]):
         readers: Sequence[Reader] = (),
         settings: Settings | None = None,
         deadline: float | None = None,
+        budget: Budget | None = None,
     ) -> Result[Out]:
         """Run the chain.
 
@@ -173,11 +183,14 @@ class Chain(Stage[In, Out]):
             readers: Called with each event as it happens.
             settings: What is said outside of the code; left out, the environment of the process is read.
             deadline: Seconds that the run may take; what is going on then is ended.
+            budget: What it may cost at most, beside what the chain and the blocks around it say. Several runs can
+                be handed the same one.
 
         Raises:
             InputError: The input, or another argument, cannot be used. Nothing was sent.
             ConfigurationError: A setting is wrong. Nothing was sent.
             DeadlineError: It took longer than it was given.
+            BudgetExceededError: A request could have cost more than what is left. It was not sent.
             PromptChainError: The run failed; ``.step`` says where, ``.ledger`` what it cost until then.
         """
         refuse_bad_deadline(deadline, InputError)
@@ -189,6 +202,7 @@ class Chain(Stage[In, Out]):
             readers=readers,
             settings=settings,
             profiles=self._profiles,
+            budget=budget_or_none(budget, InputError),
         )
         return await self._run(value, run, deadline)
 
@@ -201,6 +215,7 @@ class Chain(Stage[In, Out]):
         readers: Sequence[Reader] = (),
         settings: Settings | None = None,
         deadline: float | None = None,
+        budget: Budget | None = None,
     ) -> Result[Out]:
         """``run`` for code that is not asynchronous; also where an event loop is already running.
 
@@ -214,6 +229,7 @@ class Chain(Stage[In, Out]):
                 readers=readers,
                 settings=settings,
                 deadline=deadline,
+                budget=budget,
             )
         )
 
@@ -226,6 +242,7 @@ class Chain(Stage[In, Out]):
         readers: Sequence[Reader] = (),
         settings: Settings | None = None,
         deadline: float | None = None,
+        budget: Budget | None = None,
     ) -> RunStream[Out]:
         """Run the chain and read what happens while it happens.
 
@@ -242,6 +259,7 @@ class Chain(Stage[In, Out]):
         """
         refuse_bad_deadline(deadline, InputError)
         value = self._input.accept(input)
+        budget_or_none(budget, InputError)
         model_of(model)  # what is wrong with it is said here, not in the block
 
         async def start(put: Reader, room: Callable[[], Awaitable[None]], ledger: Ledger) -> Result[Out]:
@@ -254,6 +272,7 @@ class Chain(Stage[In, Out]):
                 room=room,
                 settings=settings,
                 profiles=self._profiles,
+                budget=budget,
             )
             return await self._run(value, run, deadline)
 
@@ -272,12 +291,14 @@ class Chain(Stage[In, Out]):
         return await (work if seconds is None else in_time(seconds, self.time_shares(), work, run))
 
     async def _execute(self, value: In, run: Run) -> Out:
+        if self._budget is not None:
+            run.budgets = (*run.budgets, self._budget.anew(f"of the chain {self.name!r}"))
         said = self._arguments.over(run.arguments)
         accepted = value
         if self._gates:
             run.arguments = run.effective(self._arguments)
             takes_anything = bool(run.path) and not self._input.is_declared
-            validated = _as_it_is if takes_anything else self._input.replacement
+            validated = None if takes_anything else self._input.replacement
             accepted = await judged(self._gates, value, run, what=INPUT, validated=validated)
         inside = run.within(accepted, said)
         run.inner = inside.scope.results
@@ -308,15 +329,6 @@ class Chain(Stage[In, Out]):
             degraded=tuple(run.execution.degraded),
         )
 
-    def _refuse_doubles(self) -> None:
-        paths = [call.path for call in self._calls]
-        for path in paths:
-            if paths.count(path) > 1:
-                raise DefinitionError(
-                    f"the chain {self.name!r}: two of its model calls would be {path!r} in the ledger: give a judge "
-                    "a name of its own, as in JudgeGate(rubric, name='tone')."
-                )
-
     def _see_models(self, run: Run) -> None:
         """See before anything is sent that all who are asked are named, and take what is said of the calls."""
         overrides = run.execution.overrides
@@ -333,7 +345,3 @@ class Chain(Stage[In, Out]):
         if run.execution.model is not None or overrides is not None:
             for call in calls:
                 call.refuse_unfit(run.asked(call.model))
-
-
-def _as_it_is(value: Any) -> Any:
-    return value

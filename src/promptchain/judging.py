@@ -40,7 +40,7 @@ async def judged(
     run: Run,
     *,
     what: str = OUTPUT,
-    validated: Callable[[Any], Any] = lambda value: value,
+    validated: Callable[[Any], Any] | None = None,
     may_ask_again: bool = False,
     reply: str = "",
 ) -> Any:
@@ -51,7 +51,7 @@ async def judged(
         value: What is judged.
         run: The run, seen from the stage that made the value; its record of judgements grows.
         what: What the value is: ``OUTPUT`` or ``INPUT``.
-        validated: Makes a replacement what the value must be, or raises ``ValueError``.
+        validated: Makes a replacement what the value must be, or raises ``ValueError``; left out, it may be anything.
         may_ask_again: Whether the model can be asked for another value.
         reply: The model's text, for the error.
 
@@ -86,9 +86,11 @@ def _mode(gate: Gate[Any], run: Run) -> Mode:
     return gate.mode or run.arguments.gates_mode or DEFAULT_GATES_MODE
 
 
-def _replacement(gate: Gate[Any], verdict: Verdict, validated: Callable[[Any], Any], value: object) -> Any:
+def _replacement(
+    gate: Gate[Any], verdict: Verdict, validated: Callable[[Any], Any] | None, value: object
+) -> Any:
     try:
-        return validated(verdict.value)
+        return verdict.value if validated is None else validated(verdict.value)
     except Exception as error:  # a validator of the user's may raise anything
         raise GateCrashedError(
             f"the gate {gate.name!r} replaced the value by one that does not fit: {error}",

@@ -1,4 +1,4 @@
-"""The meter: a model whose every request ends up in the ledger of a run."""
+"""The meter: a model whose every request is on the ledger of a run, and fits into its budgets and the API's limits."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Literal
 
-from promptchain.errors import ConfigurationError, DefinitionError, ModelError, PromptChainError
-from promptchain.events import AttemptFinished, AttemptStarted
+from promptchain.budget import Reservation, reserve
+from promptchain.errors import (
+    ConfigurationError,
+    DefinitionError,
+    IncompleteReplyError,
+    ModelError,
+    PromptChainError,
+    RateLimitError,
+)
+from promptchain.events import AttemptFinished, AttemptStarted, Waiting
 from promptchain.ledger import Attempt
+from promptchain.limiter import Ticket, limiter_of
 from promptchain.messages import (
     LimitsReported,
     ModelEvent,
@@ -21,7 +32,8 @@ from promptchain.messages import (
     ThinkingDelta,
     UsageReported,
 )
-from promptchain.models.base import Model
+from promptchain.models import Model
+from promptchain.policy import Limits
 from promptchain.run import Run
 from promptchain.usage import Usage
 
@@ -31,13 +43,25 @@ __all__ = ["Metered"]
 class Metered:
     """Wraps a model; each call of ``stream`` is one attempt of the run's current step.
 
-    It stands innermost, next to the model itself, so that whatever is wrapped around it (retries, fallbacks)
-    cannot send a request that is not recorded.
+    Nothing that sends a request stands between it and the model, so that whatever is wrapped around it (retries,
+    fallbacks) cannot send one that is not recorded, or that is not covered by the budgets.
+
+    Args:
+        model: Who is asked, with what bounds its time.
+        run: The run, seen from the step that asks.
+        bare: The model itself, whose limits are kept and who counts tokens; left out, ``model``.
+        limits: How the limits are kept, or ``None`` for not at all.
     """
 
-    def __init__(self, model: Model, run: Run) -> None:
+    __slots__ = ("_bare", "_limits", "_model", "_run")
+
+    def __init__(
+        self, model: Model, run: Run, *, bare: Model | None = None, limits: Limits | None = None
+    ) -> None:
         self._model = model
         self._run = run
+        self._bare = bare or model
+        self._limits = limits
 
     @property
     def name(self) -> str:
@@ -48,8 +72,14 @@ class Metered:
         """Pass on the model's reply, and record the attempt when it ends, in whichever way.
 
         A request that never gets ready to leave, for want of a key or the like, is no attempt.
+
+        Raises:
+            BudgetExceededError: It could cost more than what is left of a budget.
+            UnknownPriceError: There is a budget in USD, and the model's price is not known.
         """
         run = self._run
+        admission = await self._admitted(request)
+        ticket = admission.ticket
         started, began = time.time(), time.perf_counter()
         number = 0
         opening: ReplyStarted | None = None
@@ -71,18 +101,26 @@ class Metered:
                         run.phase = "next token"
                     elif isinstance(event, ThinkingDelta):
                         run.phase = "next token"
-                    elif isinstance(event, RequestReady | LimitsReported):
-                        continue  # it and the next are for the record alone
+                    elif isinstance(event, RequestReady):
+                        continue  # it and the next two are for the record alone
+                    elif isinstance(event, LimitsReported):
+                        if ticket is not None:
+                            ticket.report(event.limits)
+                        continue
                     elif isinstance(event, UsageReported):
                         count = event
                         continue
                     elif isinstance(event, ReplyStarted):
                         opening = event
+                        if ticket is not None:
+                            ticket.started(event.usage)
                     elif isinstance(event, ReplyFinished):
                         closing = event
                         run.phase = "stage"
                         run.model = self.name
                     yield event
+            if closing is None:
+                raise IncompleteReplyError(f"the model {self.name!r} ended its stream without a stop reason.")
         except PromptChainError as error:
             # A model may raise one instance again and again; where it happened is told on a copy.
             failure = error.anew()
@@ -95,6 +133,7 @@ class Metered:
                 number = self._begin()
             if number:
                 usage, estimated = _settled(request, opening, count, closing, failure)
+                admission.settle(usage, failure, estimated=estimated)
                 attempt = Attempt(
                     step=run.path,
                     number=number,
@@ -104,13 +143,43 @@ class Metered:
                     started=started,
                     seconds=time.perf_counter() - began,
                     first_text=first_text,
-                    stop_reason=closing.stop_reason if closing else None,
-                    error=None if closing else _told(failure),
+                    stop_reason=None if closing is None else closing.stop_reason,
+                    error=_told(failure) if closing is None else None,
                     request_id=(opening and opening.request_id) or getattr(failure, "request_id", None),
                     prices=run.arguments.prices,
                 )
                 run.ledger.record(attempt)
                 run.emit(AttemptFinished(at=run.seconds, step=run.path, record=attempt))
+            else:
+                admission.release()
+
+    async def _admitted(self, request: ModelRequest) -> _Admission:
+        """Wait until the limits and the budgets have room for the request, and hold that."""
+        run = self._run
+        run.phase = "queue"
+        ticket: Ticket | None = None
+        if self._limits is not None:
+            ticket = await limiter_of(self._bare).enter(request, self._limits, on_wait=self._tell_wait)
+        if not run.budgets:
+            return _Admission(ticket, None)
+        try:
+            reservation = await reserve(
+                run.budgets, request, self._bare, run.arguments.prices, on_wait=self._tell_wait_for_budget
+            )
+        except BaseException:
+            if ticket is not None:
+                ticket.leave(None)
+            raise
+        return _Admission(ticket, reservation)
+
+    def _tell_wait(
+        self, reason: Literal["rate limit", "concurrency", "budget"], seconds: float | None
+    ) -> None:
+        run = self._run
+        run.emit(Waiting(at=run.seconds, step=run.path, reason=reason, seconds=seconds))
+
+    def _tell_wait_for_budget(self) -> None:
+        self._tell_wait("budget", None)
 
     def _begin(self) -> int:
         run = self._run
@@ -124,6 +193,33 @@ class Metered:
         """Whether a call that ended before its first event surely sent nothing."""
         announces = getattr(self._model, "announces_requests", False)
         return announces or isinstance(failure, ConfigurationError | DefinitionError)
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """What a request holds while it runs: a place within the limits, and a part of the budgets."""
+
+    ticket: Ticket | None
+    reservation: Reservation | None
+
+    def settle(self, usage: Usage, failure: BaseException | None, *, estimated: bool) -> None:
+        """Give it back, less what was used."""
+        if self.reservation is not None:
+            self.reservation.settle(usage, estimated)
+        if self.ticket is not None:
+            if isinstance(failure, RateLimitError):
+                if failure.limits is not None:
+                    self.ticket.report(failure.limits)
+                if failure.retry_after is not None:
+                    self.ticket.blocked(failure.retry_after)
+            self.ticket.leave(usage, estimated=estimated)
+
+    def release(self) -> None:
+        """Give it all back: nothing was sent."""
+        if self.reservation is not None:
+            self.reservation.release()
+        if self.ticket is not None:
+            self.ticket.leave(None)
 
 
 def _settled(
@@ -152,8 +248,6 @@ def _settled(
 
 def _told(failure: BaseException | None) -> str:
     match failure:
-        case None:
-            return "ended without a stop reason"
         case GeneratorExit() | asyncio.CancelledError():
             return "cancelled"
         case _:

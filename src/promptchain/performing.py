@@ -141,6 +141,7 @@ async def perform(
         path=here.path,
         output=output,
         seconds=seconds,
+        model=here.model,
         prompt_hash=here.prompt_hash,
         system_hash=here.system_hash,
         judgements=tuple(here.judgements),
@@ -182,9 +183,13 @@ async def _optional(stage: Stage[In, Out], value: In, here: Run, run: Run) -> Ou
 def _may_be_replaced(failure: PromptChainError, run: Run) -> bool:
     """Whether an optional step that failed so is left out."""
     why = failure.__cause__ if isinstance(failure, GateCrashedError) else failure
-    if isinstance(why, DefinitionError | ConfigurationError) or isinstance(failure, DeadlineError):
+    if isinstance(why, DefinitionError | ConfigurationError):
         return False
-    return not (run.is_cancelled or (run.is_last and run.execution.has_committed))
+    # Before its end a deadline may be why nobody asks again; then there is time for what stands in.
+    deadline = run.deadline if isinstance(failure, DeadlineError) else None
+    if run.is_cancelled or (deadline is not None and deadline.left <= 0):
+        return False
+    return not (run.is_last and run.execution.has_committed)
 
 
 async def _stood_in(

@@ -21,7 +21,15 @@ from promptchain.spelling import nearest
 if TYPE_CHECKING:
     from promptchain.stage import Stage
 
-__all__ = ["NO_PROFILES", "Held", "ModelCall", "Place", "refuse_other_profiles", "settable_at"]
+__all__ = [
+    "NO_PROFILES",
+    "Held",
+    "ModelCall",
+    "Place",
+    "refuse_doubles",
+    "refuse_other_profiles",
+    "settable_at",
+]
 
 NO_PROFILES: Final[Mapping[str, Profile]] = MappingProxyType({})
 
@@ -150,6 +158,21 @@ class ModelCall:
         policy = self.arguments.policy
         fallback = None if policy is None else policy.fallback
         return fallback.models if isinstance(fallback, Fallback) else ()
+
+
+def refuse_doubles(calls: Sequence[ModelCall], chain: str) -> None:
+    """See that no two kinds of requests have one path in the ledger.
+
+    Raises:
+        DefinitionError: Two have.
+    """
+    paths = [call.path for call in calls]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise DefinitionError(
+                f"the chain {chain!r}: two of its model calls would be {path!r} in the ledger: give a judge "
+                "a name of its own, as in JudgeGate(rubric, name='tone')."
+            )
 
 
 def refuse_other_profiles(profiles: Any, outline: Sequence[Place], chain: str) -> Mapping[str, Profile]:

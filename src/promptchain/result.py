@@ -89,6 +89,7 @@ class StepResult(Generic[Out_co]):
             ``None`` for a stage that has no prompt.
         system_hash: The same of its system prompt.
         steps: The stages within it, by name; empty for a single step.
+        model: Name of the model that gave the output; ``None`` where none did.
         judgements: What gates decided in it, the verdicts of replies that were rejected among them.
         rejected: The replies that were rejected before this output.
         degraded: Why the output is not the step's own, where it is optional and something stands in for it.
@@ -99,6 +100,7 @@ class StepResult(Generic[Out_co]):
     path: str
     output: Out_co
     seconds: float
+    model: str | None = None
     prompt_hash: str | None = None
     system_hash: str | None = None
     steps: Mapping[str, StepResult] = field(default_factory=dict[str, "StepResult"])
@@ -134,6 +136,7 @@ class StepResult(Generic[Out_co]):
             "path": self.path,
             "output": _jsonable(self.output),
             "seconds": round(self.seconds, 6),
+            "model": self.model,
             "usage": self.usage.as_dict(),
             "cost": in_digits(self.cost),
             "prompt_hash": self.prompt_hash,

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from promptchain.arguments import NOTHING_SAID, Arguments
+from promptchain.budget import Budget, current_budgets
 from promptchain.deadline import Deadline, Phase
 from promptchain.errors import InputError
 from promptchain.events import Event, GateJudged, Reader, TextCommitted
@@ -41,8 +42,8 @@ class Execution:
     cancellations: int
     overrides: Overrides | None = None
     judgements: list[Judgement] = field(default_factory=list[Judgement])
-    has_committed: bool = False
     degraded: list[Degraded] = field(default_factory=list[Degraded])
+    has_committed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,10 @@ class Run:
         sent: How many requests the stage has sent.
         phase: What it is doing.
         deadline: Until when it may take, if that is bounded.
-        model: Name of the model that gave the reply.
+        budgets: What it may cost at most; all of them hold.
         required_after: How many required stages are still to come behind it, counted where there is a deadline.
         degraded: Why something stands in for the stage, where it is optional.
+        model: Name of the model that gave the reply.
         arguments: What the chains around the stage say of its model calls; while the stage runs, what holds.
         judgements: What gates have decided of what the stage made.
         rejected: Replies of the stage that were rejected.
@@ -85,17 +87,18 @@ class Run:
     sent: int = 0
     phase: Phase = "stage"
     deadline: Deadline | None = None
+    required_after: int = 0
+    budgets: tuple[Budget, ...] = ()
     model: str | None = None
     prompt_hash: str | None = None
-    required_after: int = 0
     system_hash: str | None = None
     inner: Mapping[str, StepResult] = field(default_factory=dict[str, StepResult])
     judgements: list[Judgement] = field(default_factory=list[Judgement])
     rejected: list[Rejected] = field(default_factory=list[Rejected])
+    degraded: Degraded | None = None
 
     @classmethod
     def begin(
-    degraded: Degraded | None = None
         cls,
         value: object,
         *,
@@ -106,6 +109,7 @@ class Run:
         room: Callable[[], Awaitable[None]] | None = None,
         settings: Settings | None = None,
         profiles: Mapping[str, Profile] = _NO_PROFILES,
+        budget: Budget | None = None,
     ) -> Run:
         """A new run of a chain that is handed ``value``.
 
@@ -118,6 +122,7 @@ class Run:
             room: Awaited after each piece of text, so that a slow reader slows the run.
             settings: What is said outside of the code; left out, the environment of the process is read.
             profiles: Profiles of the chain's own.
+            budget: What it may cost at most, beside what the budgets around it allow.
 
         Raises:
             InputError: The request id is not printable ASCII of 1 to 128 characters, or another argument is not
@@ -131,6 +136,9 @@ class Run:
             )
         if not _are_readers(readers):
             raise InputError(f"readers is a list of functions that take an event, not {readers!r}.")
+        budgets = current_budgets()
+        if budget is not None:
+            budgets = (*budgets, budget)
         run_id = f"run_{uuid.uuid4().hex}"
         execution = Execution(
             id=run_id,
@@ -144,7 +152,13 @@ class Run:
             cancellations=_cancellations(),
             overrides=_overrides(settings, profiles),
         )
-        return cls(execution=execution, scope=Scope(value, {}), arguments=NOTHING_SAID, previous=value)
+        return cls(
+            execution=execution,
+            scope=Scope(value, {}),
+            arguments=NOTHING_SAID,
+            previous=value,
+            budgets=budgets,
+        )
 
     @property
     def id(self) -> str:
@@ -269,6 +283,9 @@ class Run:
             path=path,
             is_last=self.is_last and is_last,
             previous=value,
+            deadline=self.deadline,
+            required_after=self.required_after,
+            budgets=self.budgets,
         )
 
     def within(self, value: object, arguments: Arguments) -> Run:
@@ -285,8 +302,6 @@ def _overrides(settings: Settings | None, profiles: Mapping[str, Profile]) -> Ov
     """What is said outside of the code, or ``None`` where that is nothing, as mostly."""
     if settings is None:
         settings = Settings.read()
-            deadline=self.deadline,
-            required_after=self.required_after,
     elif not isinstance(settings, Settings):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError(f"settings are what Settings.read() gives, not {settings!r}.")
     return None if settings.says_nothing else settings.overrides(profiles)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from promptchain.errors.base import PromptChainError
+
+if TYPE_CHECKING:
+    from promptchain.messages import RateLimits
 
 
 class ModelError(PromptChainError):
@@ -37,6 +42,8 @@ class ModelTimeoutError(ModelError):
     Attributes:
         phase: Which limit of ``Timeout`` was passed (``"total"``, ``"attempt"``, ``"first_token"``, ``"idle"``), or
             ``None`` where it was the client's or the API's own.
+        retry_after: Seconds the API asks to wait (with 408), or ``None``.
+        should_retry: The API's own word on whether to ask again (with 408), or ``None``.
     """
 
     def __init__(
@@ -44,11 +51,15 @@ class ModelTimeoutError(ModelError):
         message: str,
         *,
         phase: str | None = None,
+        retry_after: float | None = None,
+        should_retry: bool | None = None,
         request_id: str | None = None,
         billable: bool | None = None,
     ) -> None:
         super().__init__(message, request_id=request_id, billable=billable)
         self.phase = phase
+        self.retry_after = retry_after
+        self.should_retry = should_retry
 
 
 class CircuitOpenError(ModelError):
@@ -130,7 +141,13 @@ class ConflictError(ModelStatusError):
 
 
 class RateLimitError(ModelStatusError):
-    """Too many requests or tokens (429)."""
+    """Too many requests or tokens (429).
+
+    Attributes:
+        limits: What the API says of its limits, or ``None``.
+    """
+
+    limits: RateLimits | None = None
 
 
 class OverloadedError(ModelStatusError):

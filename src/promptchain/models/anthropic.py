@@ -12,18 +12,22 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from promptchain.errors import ConfigurationError, OutputTypeError, PromptChainError
-from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, RequestReady
+from promptchain.messages import LimitsReported, ModelEvent, ModelRequest, ReplyFinished, RequestReady
 from promptchain.models.base import refuse_real_call
 from promptchain.models.clients import (
+    Account,
     Client,
     Pass,
+    account_of,
     default_client,
+    endpoint_of,
     one_pass,
     own_client,
     refuse_other_loop,
     refuse_unusable,
 )
 from promptchain.models.platforms import fitted, platform_of, request_id_of
+from promptchain.models.rate_headers import rate_limits
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,6 +40,9 @@ _DRAIN_SECONDS = 0.05
 
 # They say that they keep a connection open, and close it behind a reply, under the next request.
 _CLOSING_SERVERS = frozenset({"llama.cpp"})
+
+# What of a request is counted; the sampling parameters and the rest are not read by the model.
+_COUNTED = ("model", "messages", "system", "thinking", "output_config", "extra_headers", "timeout")
 
 # Later versions of the API refuse sampling parameters, and the SDK's methods do not have them.
 _SAMPLING_VERSION = "2023-06-01"
@@ -98,6 +105,16 @@ class AnthropicModel:
         """Whether its credential is the environment's: it was given neither a client nor a key."""
         return self._client is None and self._api_key is None
 
+    @property
+    def endpoint(self) -> str:
+        """The address of the API, without a slash at its end."""
+        return endpoint_of(self._given, self._base_url)
+
+    @property
+    def account(self) -> Account:
+        """What the limits of the API belong to: equal where one key, or one client, is in force."""
+        return account_of(self._given, self._api_key)
+
     def renamed(self, name: str) -> AnthropicModel:
         """The model ``name`` where this one is: with its client, its key, its address and its timeout."""
         other = copy.copy(self)
@@ -145,6 +162,8 @@ class AnthropicModel:
                 headers = response.headers
                 self._closing[address] = headers.get("server") in _CLOSING_SERVERS
                 decoder = ReplyDecoder(request_id_of(headers), headers.get("content-type", ""))
+                if (limits := rate_limits(headers.raw)) is not None:
+                    yield LimitsReported(limits)
                 chunks = _body(response.http_response)
                 async for chunk in chunks:
                     for event in decoder.feed(chunk):
@@ -165,6 +184,27 @@ class AnthropicModel:
             if decoder is not None and failure.request_id is None:
                 failure.request_id = decoder.request_id
             raise failure from error
+
+    async def count_tokens(self, request: ModelRequest) -> int:
+        """Input tokens as the API counts them: an estimate of its own, free of charge, with limits of its own.
+
+        Raises:
+            Exception: What the SDK raises, or as ``stream`` does before the request leaves.
+        """
+        await _import_sdk()
+        async with contextlib.AsyncExitStack() as stack:
+            client = await self._usable_client(stack)
+            refuse_real_call(client.base_url.host)
+            refuse_unusable(client, request.request_id)
+            arguments = fitted(self._arguments(request), platform_of(self._given))
+            counted = {name: arguments[name] for name in _COUNTED if name in arguments}
+            address = str(client.base_url)
+            if self._closing.get(address, address.startswith("http:")):
+                counted["extra_headers"] = {**counted.get("extra_headers", {}), "connection": "close"}
+            # Through Any, as in stream().
+            count: Any = client.messages.count_tokens
+            await stack.enter_async_context(one_pass(Pass()))
+            return int((await count(**counted)).input_tokens)
 
     async def _usable_client(self, stack: contextlib.AsyncExitStack) -> Client:
         if self._client is None or self._given is None:

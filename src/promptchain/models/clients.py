@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import AsyncGenerator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import ReferenceType, WeakKeyDictionary, ref
@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from anthropic.lib.vertex import AsyncAnthropicVertex
 
 __all__ = [
+    "Account",
     "Client",
     "Pass",
+    "account_of",
     "credentials_found",
     "default_client",
+    "endpoint_of",
     "one_pass",
     "own_client",
     "refuse_other_loop",
@@ -54,6 +57,7 @@ _MISSING_KEY = (
     "there is no credential for the Anthropic API: set ANTHROPIC_API_KEY, or hand over a key or "
     "a client of your own with AnthropicModel(name, api_key=...) or AnthropicModel(name, client=...). To try a chain without one, use model='offline'."
 )
+_ENDPOINT: Final = "https://api.anthropic.com"
 _CREDENTIAL_HEADERS: Final = frozenset({"authorization", "x-api-key"})
 _VARIABLES: Final = (
     "ANTHROPIC_API_KEY",
@@ -169,6 +173,30 @@ def refuse_unusable(client: Client, request_id: str | None) -> None:
     signs_itself = type(client) is not anthropic.AsyncAnthropic or client.credentials is not None
     if not signs_itself and not any(headers.get(name) for name in _CREDENTIAL_HEADERS):
         raise MissingKeyError(_MISSING_KEY)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What the limits of an API belong to. Two are equal where one key, or one client, is in force."""
+
+    held: tuple[str | int | None, ...] = field(repr=False)
+
+
+def account_of(client: Client | None, api_key: str | None) -> Account:
+    """The account that requests are made for, through ``client`` or with ``api_key`` or the environment's key."""
+    if client is not None:
+        key = getattr(client, "api_key", None) or getattr(client, "auth_token", None)
+        return Account((key if isinstance(key, str) else id(client),))
+    read = os.environ.get
+    if key := api_key or read("ANTHROPIC_API_KEY") or read("ANTHROPIC_AUTH_TOKEN"):
+        return Account((key,))
+    return Account(tuple(map(read, _VARIABLES)))
+
+
+def endpoint_of(client: Client | None, base_url: str | None) -> str:
+    """The address of the API, without a slash at its end."""
+    address = base_url if client is None else str(client.base_url)
+    return (address or os.environ.get("ANTHROPIC_BASE_URL") or _ENDPOINT).rstrip("/")
 
 
 def credentials_found() -> bool:

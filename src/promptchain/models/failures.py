@@ -34,6 +34,7 @@ from promptchain.errors import (
 )
 from promptchain.models.catalog import KNOWN_MODELS
 from promptchain.models.platforms import Platform, refusal_of
+from promptchain.models.rate_headers import rate_limits
 from promptchain.models.wire import ERROR_TYPES
 from promptchain.spelling import nearest
 
@@ -146,9 +147,16 @@ def _status(error: anthropic.APIStatusError, model: str, platform: Platform | No
     status = error.status_code
     refusal = refusal_of(error)
     message = refusal.message
+    headers = error.response.headers
+    said = headers.get("x-should-retry")
+    should_retry = None if said is None else said == "true"
     if status == 408:  # the API waited too long for the request
         return ModelTimeoutError(
-            f"the API timed out: {message}", request_id=refusal.request_id, billable=False
+            f"the API timed out: {message}",
+            retry_after=retry_after(headers),
+            should_retry=should_retry,
+            request_id=refusal.request_id,
+            billable=False,
         )
     if status == 499:  # the API saw us leave
         return ModelConnectionError(
@@ -168,18 +176,19 @@ def _status(error: anthropic.APIStatusError, model: str, platform: Platform | No
         kind = by_type or (ServerError if status >= 500 else ModelStatusError)
     if kind is BadRequestError and message.startswith(_TOO_LONG):
         kind = PromptTooLongError
-    headers = error.response.headers
-    should_retry = headers.get("x-should-retry")
     hint = _hint(kind, error.response.url.path, model, platform)
-    return kind(
+    failure = kind(
         f"the API answered {status}: {message}" + (f" ({hint})" if hint else ""),
         status=status,
         type=refusal.type,
         retry_after=retry_after(headers),
-        should_retry=None if should_retry is None else should_retry == "true",
+        should_retry=should_retry,
         request_id=refusal.request_id,
         billable=status < 400,
     )
+    if isinstance(failure, RateLimitError):
+        failure.limits = rate_limits(headers.raw)
+    return failure
 
 
 def _hint(kind: type[ModelStatusError], path: str, model: str, platform: Platform | None) -> str:

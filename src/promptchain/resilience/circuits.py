@@ -7,12 +7,12 @@ verdict is reported. One probe at a time, no verdict by a cancelled call, none b
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal, NoReturn, TypeAlias, cast
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, cast
+from weakref import ReferenceType, ref
 
 from promptchain.errors import CircuitOpenError, ConflictError, ModelError, RateLimitError
 from promptchain.events import CircuitChanged
@@ -38,7 +38,7 @@ class _Failed(Exception):  # noqa: N818 - what pybreaker is told, and nobody els
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class _Pass:
     """A call that was let through: in which period of the circuit, and whether to try."""
 
@@ -62,7 +62,9 @@ class Circuit:
         self._lock = threading.Lock()
         self._storage, self._counts = _pybreaker(breaker)
         self._period = 0
-        self._is_probed = False
+        self._opened = 0.0
+        # Weak, as whoever tries may be gone without a word, with its event loop.
+        self._probe: ReferenceType[_Pass] | None = None
 
     @property
     def state(self) -> State:
@@ -108,17 +110,19 @@ class Circuit:
                     model=self.model,
                     retry_after=left,
                 )
-            self._is_probed = self._state == "half_open"
-            return _Pass(self._period, self._is_probed), before
+            passed = _Pass(self._period, self._state == "half_open")
+            if passed.is_probe:
+                self._probe = ref(passed)
+            return passed, before
 
     def judge(self, passed: _Pass, *, succeeded: bool | None) -> tuple[State, State]:
         """Take the verdict on a call, ``None`` for none, and say the states before and after."""
         with self._lock:
             before = self._state
             if passed.period == self._period:
-                if passed.is_probe:
-                    self._is_probed = False
-                if succeeded is not None:
+                self._probe = None
+                # To tell pybreaker of a success takes 10 µs, and mostly there is nothing that it could change.
+                if succeeded is not None and not (succeeded and before == "closed" and not self.failures):
                     with suppress(_Failed):
                         self._counts.call(_nothing if succeeded else _fail)
                 if self._state != before:
@@ -131,20 +135,20 @@ class Circuit:
 
     @property
     def _left(self) -> float:
-        opened = self._storage.opened_at
-        if opened is None:
-            return 0.0
-        return self.breaker.reset - (datetime.now(UTC) - opened).total_seconds()
+        # Not by the time of day, as pybreaker does, which may be set.
+        return self._opened + self.breaker.reset - time.monotonic()
 
     @property
     def _retry_after(self) -> float:
         if self._storage.state == "open":
             return max(0.0, self._left)
-        return min(_WHILE_PROBED, self.breaker.reset) if self._is_probed else 0.0
+        is_probed = self._probe is not None and self._probe() is not None
+        return min(_WHILE_PROBED, self.breaker.reset) if is_probed else 0.0
 
     def _next_period(self) -> None:
         self._period += 1
-        self._is_probed = False
+        self._opened = time.monotonic()
+        self._probe = None
 
     def __repr__(self) -> str:
         where = f" at {self.endpoint}" if self.endpoint else ""
@@ -233,10 +237,12 @@ class Guarded(Wrapper):
             )
 
 
-_Key: TypeAlias = tuple[str, str, Breaker]
-_by_endpoint: dict[_Key, Circuit] = {}
-_by_model: WeakKeyDictionary[Model, dict[Breaker, Circuit]] = WeakKeyDictionary()
-_registry = threading.Lock()
+_Key: TypeAlias = tuple[Any, str, Breaker]
+_circuits: dict[_Key, Circuit] = {}
+# By identity: a model may be equal to another one, or have no hash.
+_of_models: dict[int, tuple[ReferenceType[Model], dict[_Key, Circuit]]] = {}
+# A model may be collected while this is held.
+_registry = threading.RLock()
 
 
 def circuit_of(model: str | Model, breaker: Breaker | None = None) -> Circuit:
@@ -247,24 +253,31 @@ def circuit_of(model: str | Model, breaker: Breaker | None = None) -> Circuit:
         breaker: The numbers; left out, those of ``Breaker()``.
     """
     asked = model_named(model) if isinstance(model, str) else model
-    numbers = breaker or Breaker()
     endpoint: str | None = getattr(asked, "endpoint", None)
+    # Of a class without weak references it cannot be seen when a model is gone: its models share by name.
+    key = (endpoint or type(asked), asked.name, breaker or Breaker())
     with _registry:
-        if endpoint is not None:
-            key = (endpoint, asked.name, numbers)
-            if key not in _by_endpoint:
-                _by_endpoint[key] = Circuit(numbers, asked.name, endpoint)
-            return _by_endpoint[key]
-        of_model = _by_model.setdefault(asked, {})
-        if numbers not in of_model:
-            of_model[numbers] = Circuit(numbers, asked.name, None)
-        return of_model[numbers]
+        held = _circuits if endpoint is not None else _held_by(asked)
+        if key not in held:
+            held[key] = Circuit(key[2], asked.name, endpoint)
+        return held[key]
+
+
+def _held_by(model: Model) -> dict[_Key, Circuit]:
+    """The circuits of a model without an endpoint, which go with it."""
+    number = id(model)
+    if number not in _of_models:
+        try:
+            _of_models[number] = (ref(model, lambda _: _of_models.pop(number, None)), {})
+        except TypeError:
+            return _circuits
+    return _of_models[number][1]
 
 
 def circuits() -> Sequence[Circuit]:
     """Every circuit of this process, so that its state can be read and it can be reset."""
     with _registry:
         return (
-            *_by_endpoint.values(),
-            *(circuit for held in _by_model.values() for circuit in held.values()),
+            *_circuits.values(),
+            *(circuit for _, held in tuple(_of_models.values()) for circuit in held.values()),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Final
@@ -21,26 +22,52 @@ _AHEAD: Final = 64
 
 
 class _Lane:
-    """One of the requests, read in a task of its own."""
+    """One of the requests, read in a task of its own.
+
+    Attributes:
+        decided: Done as soon as the reply begins, or the request ends without one.
+        failure: What it ended with.
+        task: Reads it.
+    """
 
     def __init__(self, model: Model, request: ModelRequest) -> None:
-        self.events: asyncio.Queue[ModelEvent | None] = asyncio.Queue(_AHEAD)
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
+        self._events: deque[ModelEvent] = deque()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
         self.task = asyncio.create_task(self._read(model, request))
+
+    async def events(self) -> AsyncGenerator[ModelEvent, None]:
+        """What has come, and what comes; in the end what it failed with is raised."""
+        while True:
+            while self._events:
+                event = self._events.popleft()
+                self._room.set()
+                yield event
+            if self.task.done() or self.failure is not None:
+                break
+            self._changed.clear()
+            await self._changed.wait()
+        if self.failure is not None:
+            raise self.failure
 
     async def _read(self, model: Model, request: ModelRequest) -> None:
         try:
             async with aclosing(model.stream(request)) as events:
                 async for event in events:
+                    self._events.append(event)
+                    self._changed.set()
                     if isinstance(event, TextDelta | ThinkingDelta | ReplyFinished):
                         self._decide()
-                    await self.events.put(event)
-        except Exception as error:  # noqa: BLE001 - raised again by whoever reads it
+                    while len(self._events) >= _AHEAD:
+                        self._room.clear()
+                        await self._room.wait()
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever reads it
             self.failure = error
         finally:
             self._decide()
-        await self.events.put(None)
+            self._changed.set()
 
     def _decide(self) -> None:
         if not self.decided.done():
@@ -70,10 +97,9 @@ class Hedged(Wrapper):
             for lane in lanes:
                 if lane is not winner:
                     lane.task.cancel()
-            while (event := await winner.events.get()) is not None:
-                yield event
-            if winner.failure is not None:
-                raise winner.failure
+            async with aclosing(winner.events()) as events:
+                async for event in events:
+                    yield event
         finally:
             for lane in lanes:
                 lane.task.cancel()

@@ -9,7 +9,7 @@ from typing import Final
 
 from promptchain.metered import Metered
 from promptchain.models import Model
-from promptchain.policy import DEFAULT_POLICY, Breaker, Fallback, Hedge, Policy, Retry, Timeout
+from promptchain.policy import DEFAULT_POLICY, Breaker, Fallback, Hedge, Limits, Policy, Retry, Timeout
 from promptchain.resilience.circuits import Guarded, circuit_of
 from promptchain.resilience.fallback import FallingBack
 from promptchain.resilience.hedging import Hedged
@@ -63,7 +63,8 @@ def _request(model: Model, policy: Policy, run: Run, share: Callable[[], float |
         asked = Timed(asked, replace(policy.timeout, total=None), share)
     elif share is not None:
         asked = Timed(asked, _NO_TIMEOUT, share)
-    asked = Metered(asked, run)
+    limits = policy.limits if isinstance(policy.limits, Limits) else None
+    asked = Metered(asked, run, bare=model, limits=limits)
     if isinstance(policy.breaker, Breaker):
         asked = Guarded(asked, circuit_of(model, policy.breaker), run)
     return asked

@@ -46,7 +46,7 @@ _SPREAD = 0.05
 
 def is_retryable(error: BaseException) -> bool:
     """Whether another request may bring what this one did not. The API's own word on it goes first."""
-    if isinstance(error, ModelStatusError) and error.should_retry is not None:
+    if isinstance(error, ModelStatusError | ModelTimeoutError) and error.should_retry is not None:
         return error.should_retry
     if isinstance(error, ModelTimeoutError):
         return error.phase != "total"
