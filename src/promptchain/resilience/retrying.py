@@ -27,7 +27,7 @@ from promptchain.resilience.wrapper import Wrapper
 from promptchain.run import Run
 
 if TYPE_CHECKING:
-    from tenacity import AsyncRetrying, RetryCallState
+    from tenacity import AsyncRetrying, AttemptManager, RetryCallState
 
 __all__ = ["Retried", "is_retryable"]
 
@@ -79,6 +79,7 @@ class Retried(Wrapper):
         # Tenacity decides whether and when. Making it takes longer than all else here, so it is made when there is
         # something to decide, and told the first failure then.
         decisions: AsyncRetrying | None = None
+        attempt: AttemptManager | None = None
         while True:
             try:
                 async with aclosing(self._model.stream(request)) as events:
@@ -90,7 +91,7 @@ class Retried(Wrapper):
                 return
             if not self._may_restart(failure):
                 raise failure
-            if decisions is None:
+            if decisions is None or attempt is None:
                 decisions = self._tenacity()
                 attempt = await anext(decisions)
             attempt.retry_state.set_exception((type(failure), failure, failure.__traceback__))
