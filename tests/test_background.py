@@ -16,6 +16,7 @@ import pytest
 from promptchain import Chain, Gate, Step, step
 from promptchain.errors import ConfigurationError, GateCrashedError, OverloadedError
 from promptchain.models.scripted import ScriptedModel
+from promptchain.resilience import Policy
 
 who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 
@@ -36,7 +37,9 @@ SHOUT = Chain("shout", shout)
 
 def test_it_gives_the_result_and_raises_the_error() -> None:
     assert SHOUT.run_sync("x").output == "X"
-    failing = Chain("c", Step("a", prompt="x"), model=ScriptedModel(OverloadedError("busy")))
+    failing = Chain(
+        "c", Step("a", prompt="x"), model=ScriptedModel(OverloadedError("busy")), policy=Policy(retry=None)
+    )
     with pytest.raises(OverloadedError) as caught:
         failing.run_sync("x")
     assert caught.value.step == "a"

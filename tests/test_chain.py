@@ -16,6 +16,7 @@ from promptchain import Chain, Price, PromptChainError, Run, Step, step
 from promptchain.errors import DefinitionError, LinkError, OverloadedError, TemplateError
 from promptchain.models.anthropic import AnthropicModel
 from promptchain.models.scripted import ScriptedModel
+from promptchain.resilience import Policy
 
 
 class Analysis(BaseModel):
@@ -138,7 +139,8 @@ async def test_prices_of_the_chain_are_those_of_its_attempts() -> None:
 
 async def test_a_failed_run_carries_every_attempt_until_then() -> None:
     model = ScriptedModel("one", OverloadedError("busy"), "never")
-    chain = Chain("c", Step("a", prompt="x") | Step("b", prompt="x") | Step("d", prompt="x"), model=model)
+    steps = Step("a", prompt="x") | Step("b", prompt="x") | Step("d", prompt="x")
+    chain = Chain("c", steps, model=model, policy=Policy(retry=None))
     with pytest.raises(OverloadedError) as caught:
         await chain.run("x")
     assert caught.value.step == "b"

@@ -41,6 +41,7 @@ from promptchain.messages import (
     TextDelta,
     ThinkingDelta,
 )
+from promptchain.resilience import Policy
 from promptchain.usage import Usage
 
 
@@ -82,7 +83,7 @@ def test_one_error_that_is_raised_twice_is_told_in_each_run_by_itself() -> None:
                 raise self.error
             yield TextDelta("never")
 
-    model, chain = Busy(), Chain("c", Step("a", prompt="x"))
+    model, chain = Busy(), Chain("c", Step("a", prompt="x"), policy=Policy(retry=None))
     runs: list[str | None] = []
     for _ in range(2):
         with pytest.raises(OverloadedError) as caught:

@@ -37,6 +37,7 @@ from promptchain.events import (
     TextTentative,
 )
 from promptchain.models.scripted import Scripted
+from promptchain.resilience import Policy
 from promptchain.testing import Bill, Fault, MessagesAPI, RecordedRequest
 
 HAIKU, SONNET = "claude-haiku-4-5", "claude-sonnet-4-6"
@@ -375,7 +376,7 @@ async def test_a_judge_that_does_not_judge_is_an_error_and_never_a_pass(
     stalls = isinstance(reply, Fault) and reply.kind == "stall"
     judge = JudgeGate(RUBRIC, mode=mode, on_fail=on_fail, timeout=0.3 if stalls else 60)
     with pytest.raises(GateCrashedError, match="the gate 'judge' crashed instead of judging") as caught:
-        await chain_of(judge).run("x", readers=[events.append])
+        await chain_of(judge, policy=Policy(retry=None)).run("x", readers=[events.append])
     error = caught.value
     assert isinstance(error.__cause__, cause)
     assert (error.step, error.gate, error.value) == ("answer", "judge", "It just is.")

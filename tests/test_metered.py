@@ -23,6 +23,7 @@ from promptchain.messages import (
 )
 from promptchain.metered import Metered
 from promptchain.models.scripted import ScriptedModel
+from promptchain.resilience import Policy
 
 REQUEST = ModelRequest(messages=({"role": "user", "content": "ü" * 10},), max_tokens=100)
 
@@ -248,7 +249,7 @@ async def test_every_attempt_that_is_said_to_start_is_said_to_finish(
     events: list[ModelEvent], error: Exception, attempts: int
 ) -> None:
     seen: list[Event] = []
-    chain = Chain("c", Step("a", prompt="x"), model=Told(*events, error=error))
+    chain = Chain("c", Step("a", prompt="x"), model=Told(*events, error=error), policy=Policy(retry=None))
     with pytest.raises(type(error)) as caught:
         await chain.run("x", readers=[seen.append])
     told = [type(event) for event in seen if isinstance(event, AttemptStarted | AttemptFinished)]
@@ -262,6 +263,7 @@ async def test_what_was_found_out_late_but_never_left_costs_nothing() -> None:
         async with aclosing(
             Metered(Told(RequestReady(), error=MissingKeyError("k")), run).stream(REQUEST)
         ) as s:
+            assert await anext(s) == RequestReady(1)
             await anext(s)
     (attempt,) = run.ledger
     assert (attempt.usage, attempt.estimated) == (Usage(), False)

@@ -29,9 +29,11 @@ from promptchain.events import (
     TextTentative,
 )
 from promptchain.models.scripted import Scripted
+from promptchain.resilience import Policy
 from promptchain.testing import Fault, MessagesAPI
 
 HAIKU = "claude-haiku-4-5"
+ONCE = Policy(retry=None)
 
 
 class Draft(BaseModel):
@@ -225,7 +227,7 @@ async def test_validation_and_gates_share_one_bound() -> None:
 async def test_what_asking_again_would_not_mend_is_not_asked_again(reply: Any, kind: type[Exception]) -> None:
     model = ScriptedModel(reply, SURE)
     with pytest.raises(kind):
-        await Chain("c", Step("a", prompt="x", output=Draft), model=model).run("x")
+        await Chain("c", Step("a", prompt="x", output=Draft), model=model, policy=ONCE).run("x")
     assert model.pending == 1
 
 
@@ -238,7 +240,7 @@ async def test_a_blank_reply_is_none_also_where_text_is_given_at_once() -> None:
 
 async def test_a_failure_of_a_later_attempt_keeps_the_ledger_of_all(messages_api: MessagesAPI) -> None:
     messages_api.script("no JSON", Fault.status(529))
-    chain = Chain("c", Step("draft", prompt="{input}", output=Draft), model=HAIKU)
+    chain = Chain("c", Step("draft", prompt="{input}", output=Draft), model=HAIKU, policy=ONCE)
     with pytest.raises(OverloadedError) as caught:
         await chain.run("Raft")
     assert caught.value.ledger is not None

@@ -38,7 +38,10 @@ from promptchain.events import (
 )
 from promptchain.messages import ModelEvent, ModelRequest, ReplyStarted, TextDelta
 from promptchain.models.scripted import Scripted, ScriptedModel
+from promptchain.resilience import Policy
 from promptchain.usage import Usage
+
+ONCE = Policy(retry=None)
 
 
 class Draft(BaseModel):
@@ -182,7 +185,9 @@ async def test_a_stream_without_an_end_is_an_error_also_of_a_model_of_the_users_
     assert caught.value.ledger is not None
     (attempt,) = caught.value.ledger
     assert (attempt.usage, attempt.estimated) == (Usage(3, 100), True)
-    assert attempt.error == "ended without a stop reason"
+    assert (
+        attempt.error == "IncompleteReplyError: the model 'endless' ended its stream without a stop reason."
+    )
 
 
 async def test_gates_are_asked_in_order_until_one_blocks() -> None:
@@ -270,7 +275,7 @@ async def test_the_text_of_a_typed_last_step_is_committed_when_it_has_validated(
 async def test_what_is_rejected_is_retracted_and_never_committed(
     step: Step[object, Any], reply: Any, error: type[PromptChainError]
 ) -> None:
-    seen, raised = await events_of(Chain("c", step, model=ScriptedModel(reply)))
+    seen, raised = await events_of(Chain("c", step, model=ScriptedModel(reply), policy=ONCE))
     assert raised is not None
     assert type(raised) is error
     told = kinds(seen)
@@ -313,7 +318,8 @@ async def test_an_error_of_a_model_that_is_none_of_ours_keeps_its_cause() -> Non
 async def test_only_a_failure_that_may_be_billed_is_estimated(make: Callable[[], ModelError]) -> None:
     error = make()
     with pytest.raises(ModelError) as caught:
-        await Chain("c", Step("a", prompt="x", max_tokens=50), model=ScriptedModel(error)).run("x")
+        chain = Chain("c", Step("a", prompt="x", max_tokens=50), model=ScriptedModel(error), policy=ONCE)
+        await chain.run("x")
     assert caught.value.ledger is not None
     (attempt,) = caught.value.ledger
     assert attempt.estimated is error.billable

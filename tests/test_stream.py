@@ -13,10 +13,12 @@ from promptchain.errors import GateBlockedError, IncompleteReplyError, Overloade
 from promptchain.events import Event, RunFailed, RunFinished, RunStarted, TextCommitted
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
 from promptchain.models.scripted import Scripted, ScriptedModel
+from promptchain.resilience import Policy
 from promptchain.testing import Answer, MessagesAPI, Pace
 from promptchain.usage import Usage
 
 BUSY = OverloadedError("busy")
+ONCE = Policy(retry=None)
 
 
 class Faucet:
@@ -41,8 +43,9 @@ class Faucet:
             self.closed = True
 
 
-def chain_of(*replies: Any, gates: Any = ()) -> Chain[str, str]:
-    return Chain("c", Step("a", prompt="{input}", gates=gates), model=ScriptedModel(*replies))
+def chain_of(*replies: Any, gates: Any = (), policy: Policy | None = None) -> Chain[str, str]:
+    asks = Step("a", prompt="{input}", gates=gates)
+    return Chain("c", asks, model=ScriptedModel(*replies), policy=policy)
 
 
 async def text_of(stream: RunStream[Any]) -> list[str]:
@@ -151,7 +154,7 @@ async def test_an_error_comes_up_behind_the_last_event_and_again_at_the_result()
 
 async def test_the_events_tell_of_the_failure_before_it_is_raised() -> None:
     seen: list[Event] = []
-    async with chain_of(OverloadedError("busy")).stream("x") as stream:
+    async with chain_of(OverloadedError("busy"), policy=ONCE).stream("x") as stream:
         with pytest.raises(OverloadedError):
             async for event in stream:
                 seen.append(event)
@@ -159,7 +162,7 @@ async def test_the_events_tell_of_the_failure_before_it_is_raised() -> None:
 
 
 async def test_an_error_that_nobody_reads_is_not_complained_about(caplog: pytest.LogCaptureFixture) -> None:
-    async with chain_of(OverloadedError("busy")).stream("x"):
+    async with chain_of(OverloadedError("busy"), policy=ONCE).stream("x"):
         await asyncio.sleep(0.02)
     assert caplog.records == []
 
