@@ -337,7 +337,9 @@ async def test_a_steps_timeout_and_a_deadline_are_told_apart(
 ) -> None:
     slow = ScriptedModel(Scripted(chunks=["a", "b"], delay=60))
     with pytest.raises(error):
-        await Chain("c", Step("a", prompt="x", timeout=timeout), model=slow).run("x", deadline=deadline)
+        await Chain("c", Step("a", prompt="x", timeout=timeout), model=slow, policy=ONCE).run(
+            "x", deadline=deadline
+        )
 
 
 async def test_a_thread_is_left_behind_at_the_deadline() -> None:
