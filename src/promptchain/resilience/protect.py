@@ -60,7 +60,8 @@ def _request(model: Model, policy: Policy, run: Run, share: Callable[[], float |
     """The wrappers that each request has for itself."""
     asked = model
     if isinstance(policy.timeout, Timeout):
-        asked = Timed(asked, replace(policy.timeout, total=None), share)
+        each = policy.timeout
+        asked = Timed(asked, each if each.total is None else replace(each, total=None), share)
     elif share is not None:
         asked = Timed(asked, _NO_TIMEOUT, share)
     limits = policy.limits if isinstance(policy.limits, Limits) else None

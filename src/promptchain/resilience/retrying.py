@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -122,7 +123,10 @@ class Retried(Wrapper):
             failure = state.outcome.exception() if state.outcome else None
             asked: float | None = getattr(failure, "retry_after", None)
             if asked is None:
-                return backoff(state)
+                # What the API does not ask for is kept short where time is: half of it is for the requests.
+                deadline = self._run.deadline
+                most = math.inf if deadline is None else deadline.left / (2 * max(1, self.left - 1))
+                return min(backoff(state), most)
             return asked * (1 + random.uniform(0, _SPREAD))  # noqa: S311
 
         def is_over(state: RetryCallState) -> bool:

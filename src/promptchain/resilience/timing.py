@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Self
@@ -45,7 +46,7 @@ class Timed(Wrapper):
         """
         has_begun = False
         async with aclosing(self._model.stream(request)) as events:
-            with _Alarm() as alarm:
+            with _Alarm(self._timeout.idle or math.inf) as alarm:
                 while True:
                     phase, seconds = self._most(alarm.waited, has_begun=has_begun)
                     alarm.set(seconds)
@@ -87,13 +88,28 @@ class _Alarm:
     ``asyncio.timeout`` does that too, but takes a new timer and 10 µs for each wait, which is for each event of a
     stream. Here one timer a request is enough: it looks when it is due, and mostly finds that more time was given.
 
+    Args:
+        soonest: A number of seconds after which it looks for the first time, even if more is given at first: a later
+            wait may be given no more than that, and would need a new timer.
+
     Attributes:
         waited: Seconds of all waits until now.
     """
 
-    __slots__ = ("_cancellations", "_due", "_has_rung", "_loop", "_since", "_task", "_timer", "waited")
+    __slots__ = (
+        "_cancellations",
+        "_due",
+        "_has_rung",
+        "_loop",
+        "_since",
+        "_soonest",
+        "_task",
+        "_timer",
+        "waited",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, soonest: float) -> None:
+        self._soonest = soonest
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
@@ -122,7 +138,7 @@ class _Alarm:
         if self._timer is None or due < self._timer.when():
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(due, self._look)
+            self._timer = self._loop.call_at(min(due, self._since + self._soonest), self._look)
 
     def stop(self) -> None:
         """The wait is over."""
