@@ -58,3 +58,13 @@ def messages_api(monkeypatch: pytest.MonkeyPatch) -> Iterator[MessagesAPI]:
             monkeypatch.setenv(variable, f"127.0.0.1,{others}" if others else "127.0.0.1")
         monkeypatch.setenv(_SWITCH, "1")
         yield api
+        _forget_failures(api.url)
+
+
+def _forget_failures(endpoint: str) -> None:
+    """Close the circuits to an API that is gone: the next one may be given its port."""
+    from promptchain.resilience import circuits  # noqa: PLC0415 - nothing heavy when pytest starts
+
+    for circuit in circuits():
+        if circuit.endpoint == endpoint:
+            circuit.reset()
