@@ -160,7 +160,7 @@ def test_a_reply_that_breaks_off_is_a_failure_with_its_bill(cli: Cli, messages_a
 
 
 def test_a_failure_as_json_has_the_error_and_the_ledger(cli: Cli, messages_api: MessagesAPI) -> None:
-    messages_api.script(Fault.status(429, retry_after=1))
+    messages_api.script(Fault.status(429, retry_after=60))  # longer than a retry would wait
     done = cli("run", "chains:echo", "hello", "--json")
     document = json.loads(done.stdout)
     assert done.returncode == 1

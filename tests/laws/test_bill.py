@@ -32,9 +32,13 @@ from promptchain.errors import (
     ServerError,
 )
 from promptchain.events import AttemptFinished, Event
+from promptchain.resilience import Policy
 from promptchain.testing import Answer, Bill, Fault, MessagesAPI, Pace
 
 HAIKU = "claude-haiku-4-5"
+
+# How each failure looks by itself.
+ONCE = Policy(retry=None, breaker=None)
 
 
 class Analysis(BaseModel):
@@ -181,7 +185,8 @@ async def test_each_fault_ends_as_its_own_error_with_the_ledger_and_never_as_an_
         messages_api.script(DRAFT)
     messages_api.script(fault, "never asked")
     text: list[str] = []
-    async with Chain("answer", steps(), model=model, max_tokens=500).stream("Explain Raft") as stream:
+    chain = Chain("answer", steps(), model=model, max_tokens=500, policy=ONCE)
+    async with chain.stream("Explain Raft") as stream:
         with pytest.raises(PromptChainError) as caught:
             async for piece in stream.text:
                 text.append(piece)
@@ -210,11 +215,29 @@ async def test_a_fault_of_a_run_that_is_not_streamed_is_the_same_error(
 ) -> None:
     messages_api.script(ANALYSIS, fault, "never asked")
     with pytest.raises(PromptChainError) as caught:
-        await Chain("answer", steps(), model=model).run("Explain Raft")
+        await Chain("answer", steps(), model=model, policy=ONCE).run("Explain Raft")
     assert type(caught.value) is kind
     assert messages_api.pending == 1
     await asyncio.to_thread(messages_api.wait_idle)
     assert_ledger_covers(caught.value.ledger, messages_api.bill)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [pytest.param(f, k, id=name) for name, f, k in FAULTS if (f.after or 0) >= 4]
+)
+async def test_behind_committed_text_no_fault_is_asked_again(
+    messages_api: MessagesAPI, model: AnthropicModel, fault: Fault, kind: type[PromptChainError]
+) -> None:
+    messages_api.script(ANALYSIS, DRAFT, fault, "never asked")
+    text: list[str] = []
+    async with Chain("answer", steps(), model=model).stream("Explain Raft") as stream:
+        with pytest.raises(kind):
+            async for piece in stream.text:
+                text.append(piece)
+    assert text
+    assert messages_api.pending == 1
+    await asyncio.to_thread(messages_api.wait_idle)
+    assert_ledger_covers(stream.ledger, messages_api.bill)
 
 
 Way = Callable[[Chain[str, str], MessagesAPI, Callable[[Bill], object], list[Event]], Awaitable[None]]
@@ -321,7 +344,8 @@ async def test_a_bound_of_the_input_is_one_for_every_script_and_schema(
     ):
         messages_api.bill.clear()
         messages_api.script(Fault.stall())
-        chain = Chain("c", Step("a", prompt="{input}", system="{input}", output=Analysis), model=model)
+        step = Step("a", prompt="{input}", system="{input}", output=Analysis)
+        chain = Chain("c", step, model=model, policy=ONCE)
         with pytest.raises(ModelTimeoutError) as caught:
             await chain.run(text)
         await asyncio.to_thread(messages_api.wait_idle)

@@ -31,10 +31,12 @@ from promptchain.errors import (
     ServerError,
 )
 from promptchain.messages import (
+    LimitsReported,
     ModelEvent,
     ModelRequest,
     ReplyFinished,
     ReplyStarted,
+    RequestReady,
     TextDelta,
     ThinkingDelta,
 )
@@ -147,7 +149,9 @@ async def test_the_usage_is_that_of_the_bill_and_the_request_has_its_id(
     messages_api.script("some words for an answer")
     events = await events_of(model, asked())
     (entry,) = messages_api.bill
-    start, end = events[1], events[-1]
+    ready, limits, start, end = *events[:3], events[-1]
+    assert isinstance(ready, RequestReady)
+    assert isinstance(limits, LimitsReported)
     assert isinstance(start, ReplyStarted)
     assert isinstance(end, ReplyFinished)
     assert (start.request_id, start.model) == (entry.request_id, f"{HAIKU}-20251001")
