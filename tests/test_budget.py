@@ -14,19 +14,24 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from promptchain import Chain, JudgeGate, Step
 from promptchain.budget import Budget, Reservation, current_budgets, reserve
 from promptchain.errors import (
     BudgetExceededError,
+    DeadlineError,
     DefinitionError,
+    InputError,
     OverloadedError,
     PromptChainError,
     UnknownPriceError,
 )
+from promptchain.events import Event, Waiting
 from promptchain.holding import exclusive
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished
 from promptchain.models import AnthropicModel, OfflineModel, SchemaInPrompt, ScriptedModel
 from promptchain.models import base as models_base
 from promptchain.models.base import Model, complete, count_input
+from promptchain.policy import Policy, Retry
 from promptchain.pricing import Price, PriceBook
 from promptchain.testing import Fault, MessagesAPI
 from promptchain.usage import Usage
@@ -710,3 +715,135 @@ async def test_what_the_api_refuses_costs_nothing_and_what_was_cut_costs_what_wa
     with pytest.raises(PromptChainError):
         await complete(model, asking())
     assert budget.spent_usd == Decimal(asking().input_bound() + 500) / 1_000_000
+
+
+TELL = Step("tell", prompt="{input}", max_tokens=100)
+
+
+def telling(api: MessagesAPI, **options: Any) -> Chain[str, str]:
+    model = AnthropicModel(HAIKU, base_url=api.url, api_key="x")
+    return Chain("answer", TELL, **{"model": model, **options})
+
+
+async def test_a_run_draws_on_the_budget_that_it_is_handed_as_do_others(messages_api: MessagesAPI) -> None:
+    chain, budget = telling(messages_api), Budget(usd=1, tokens=100_000)
+    first = await chain.run("What makes the tide?", budget=budget)
+    assert (budget.spent_usd, budget.spent_tokens) == (first.cost, first.usage.total_tokens)
+    await asyncio.to_thread(chain.run_sync, "And the waves?", budget=budget)
+    async with chain.stream("And the wind?", budget=budget) as stream:
+        await stream.result()
+    assert budget.spent_usd == messages_api.bill.cost
+    assert budget.spent_tokens == messages_api.bill.usage.total_tokens
+    assert (budget.reserved_usd, budget.reserved_tokens) == (0, 0)
+
+
+async def test_each_run_of_a_chain_has_a_new_one_of_the_chains_budget(messages_api: MessagesAPI) -> None:
+    chain = telling(messages_api, budget=Budget(tokens=200))
+    for _ in range(5):
+        await chain.run("What makes the tide?")
+    assert chain.budget is not None
+    assert chain.budget.spent_tokens == 0
+    with pytest.raises(BudgetExceededError, match="the budget of the chain 'answer' has no room") as caught:
+        await chain.run("word " * 100)
+    assert (caught.value.budget, caught.value.step) == ("of the chain 'answer'", "tell")
+
+
+async def test_all_budgets_around_a_run_hold_and_the_error_says_which_one_was_hit(
+    messages_api: MessagesAPI,
+) -> None:
+    inner = telling(messages_api, budget=Budget(tokens=5_000))
+    outer = Chain("outer", inner, budget=Budget(usd=1))
+    handed = Budget(tokens=6_000, name="handed")
+    with Budget(usd=2) as around:
+        result = await outer.run("What makes the tide?", budget=handed)
+        assert around.spent_usd == result.cost
+        assert handed.spent_tokens == result.usage.total_tokens
+        for tight, called in (
+            ({"budget": Budget(tokens=1)}, "of the run"),
+            ({"budget": Budget(tokens=1, name="tight")}, "tight"),
+        ):
+            with pytest.raises(BudgetExceededError) as caught:
+                await outer.run("What makes the tide?", **tight)
+            assert caught.value.budget == called
+        with Budget(tokens=1), pytest.raises(BudgetExceededError, match="the budget around the run"):
+            await outer.run("What makes the tide?")
+    assert len(messages_api.bill) == 1
+
+
+async def test_a_run_that_has_spent_its_budget_stops_with_its_ledger_and_sends_nothing_more(
+    messages_api: MessagesAPI,
+) -> None:
+    two = TELL | Step("more", prompt="{tell}", max_tokens=100)
+    chain = Chain("two", two, model=AnthropicModel(HAIKU, base_url=messages_api.url, api_key="x"))
+    messages_api.script("word " * 60, "never asked")
+    with pytest.raises(BudgetExceededError) as caught:
+        await chain.run("What makes the tide?", budget=Budget(tokens=200))
+    assert caught.value.step == "more"
+    assert len(caught.value.ledger or ()) == len(messages_api.bill) == 1
+    assert messages_api.pending == 1
+
+
+async def test_a_model_without_a_price_is_not_asked_under_a_limit_in_usd(messages_api: MessagesAPI) -> None:
+    messages_api.serve("home-made")
+    model = AnthropicModel("home-made", base_url=messages_api.url, api_key="x")
+    chain = telling(messages_api, model=model)
+    with pytest.raises(UnknownPriceError):
+        await chain.run("What makes the tide?", budget=Budget(usd=1))
+    assert len(messages_api.bill) == 0
+    budget = Budget(usd=1)
+    priced = telling(messages_api, model=model, prices={"home-made": Price(input=1, output=1)})
+    result = await priced.run("What makes the tide?", budget=budget)
+    assert budget.spent_usd == result.cost == Decimal(result.usage.total_tokens) / 1_000_000
+
+
+async def test_each_attempt_is_reserved_and_settled_by_itself(messages_api: MessagesAPI) -> None:
+    policy = Policy(retry=Retry(multiplier=0.001), breaker=None)
+    messages_api.script(Fault.status(529, retry_after_ms=1), Fault.end(after=3), "At last.")
+    budget = Budget(usd=1)
+    result = await telling(messages_api, policy=policy).run("What makes the tide?", budget=budget)
+    assert len(result.ledger) == 3
+    assert budget.spent_usd == result.cost
+    assert result.ledger.estimated
+
+
+async def test_a_wait_for_a_budget_is_an_event_and_is_bounded_by_the_deadline(
+    messages_api: MessagesAPI,
+) -> None:
+    chain, budget = telling(messages_api), Budget(tokens=5_000)
+    seen: list[Event] = []
+    running = await held(budget, tokens=4_950)
+    with pytest.raises(DeadlineError) as caught:
+        await chain.run("What makes the tide?", budget=budget, deadline=0.2, readers=[seen.append])
+    assert caught.value.phase == "queue"
+    assert [event.reason for event in seen if isinstance(event, Waiting)] == ["budget"]
+    assert (len(messages_api.bill), budget.reserved_tokens, budget.account.queue) == (0, 4_950, [])
+    waiting = asyncio.create_task(chain.run("What makes the tide?", budget=budget))
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    running.release()
+    assert (await waiting).usage.total_tokens == budget.spent_tokens
+
+
+async def test_a_judge_draws_on_the_budget_when_the_reply_that_it_judges_is_settled(
+    messages_api: MessagesAPI,
+) -> None:
+    judge = JudgeGate("It is about the sea.", max_tokens=100)
+    step = Step("tell", prompt="{input}", max_tokens=100, gates=[judge])
+    budget = Budget(tokens=1_000)
+    messages_api.script("The sea.", {"reason": "It is.", "verdict": "pass"})
+    chain = Chain("answer", step, model=AnthropicModel(HAIKU, base_url=messages_api.url, api_key="x"))
+    async with asyncio.timeout(30):
+        result = await chain.run("What makes the tide?", budget=budget)
+    assert budget.spent_tokens == result.usage.total_tokens == messages_api.bill.usage.total_tokens
+
+
+async def test_what_is_no_budget_is_refused_where_it_is_said(messages_api: MessagesAPI) -> None:
+    wrong: Any = "0.10"
+    with pytest.raises(DefinitionError, match=r"the chain 'answer': budget is a Budget\(usd='0.10'\)"):
+        telling(messages_api, budget=wrong)
+    chain = telling(messages_api)
+    with pytest.raises(InputError, match="budget is a Budget"):
+        await chain.run("x", budget=wrong)
+    with pytest.raises(InputError, match="budget is a Budget"):
+        chain.stream("x", budget=wrong)
+    assert len(messages_api.bill) == 0

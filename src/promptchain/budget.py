@@ -250,10 +250,18 @@ async def reserve(
     """
     if not budgets:
         return None
-    accounts = tuple(dict.fromkeys([budget.account for budget in budgets]))
+    accounts = [budget.account for budget in budgets]
+    if len(accounts) > 1:
+        accounts = list(dict.fromkeys(accounts))
     price = None
     if any(account.usd is not None for account in accounts):
-        price = await _price(budgets, model.name, prices)
+        name = model.name
+        if is_loaded(name, prices):
+            price = price_of(name, prices=prices)
+        else:
+            price = await asyncio.to_thread(price_of, name, prices=prices)
+        if price is None:
+            _refuse_unpriced(budgets, name)
     bound = request.input_bound()
     reservation = _worst(accounts, request, bound, price)
     if hold_at_once(reservation):
@@ -266,23 +274,14 @@ async def reserve(
     return reservation
 
 
-async def _price(
-    budgets: Sequence[Budget], model: str, prices: PriceBook | None
-) -> Price | TieredPrice | None:
-    if is_loaded(model, prices):
-        price = price_of(model, prices=prices)
-    else:
-        price = await asyncio.to_thread(price_of, model, prices=prices)
-    if price is not None:
-        return price
-    strict = next((b for b in budgets if b.usd is not None and not b.allow_unpriced), None)
-    if strict is not None:
-        raise UnknownPriceError(
-            f"the price of {model!r} is not known, and the budget {strict.account.called} is in USD, so the request "
-            f"was not sent. Say its price, as in Chain(..., prices={{{model!r}: Price(input=1, output=5)}}), or set a "
-            "limit in tokens: Budget(tokens=...), with allow_unpriced=True if the one in USD shall stay."
-        )
-    return None
+def _refuse_unpriced(budgets: Sequence[Budget], model: str) -> None:
+    for budget in budgets:
+        if budget.usd is not None and not budget.allow_unpriced:
+            raise UnknownPriceError(
+                f"the price of {model!r} is not known, and the budget {budget.account.called} is in USD, so the "
+                f"request was not sent. Say its price, as in Chain(..., prices={{{model!r}: Price(input=1, output=5)}}), "
+                "or set a limit in tokens: Budget(tokens=...), with allow_unpriced=True if the one in USD shall stay."
+            )
 
 
 def _worst(

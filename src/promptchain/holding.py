@@ -100,9 +100,9 @@ class Account:
         """Limits, and what is used of them, in plain digits."""
         said: list[str] = []
         if self.usd is not None:
-            said.append(
-                f"limit USD {self.usd:f}, spent {self.spent_usd:f}, held by running requests {self.held_usd:f}"
-            )
+            # A sum of nothing has as many digits as what it was the sum of.
+            spent, held = (f"{usd:f}" if usd else "0" for usd in (self.spent_usd, self.held_usd))
+            said.append(f"limit USD {self.usd:f}, spent {spent}, held by running requests {held}")
         if self.tokens is not None:
             used = f"spent {self.spent_tokens:,}, held by running requests {self.held_tokens:,}"
             said.append(f"limit {self.tokens:,} tokens, {used}")
@@ -275,7 +275,7 @@ def _wake(decision: asyncio.Future[None]) -> None:
 
 def _serve(changed: Iterable[Account]) -> None:
     """Decide the turns that wait for ``changed``, in their order, as far as there is room."""
-    todo = list(changed)
+    todo = [account for account in changed if account.queue]
     while todo:
         account = todo.pop()
         while account.queue and (turn := account.queue[0]).decide():
@@ -289,11 +289,13 @@ class _Exclusive:
 
     def __enter__(self) -> None:
         _lock.acquire()
-        _do_all()
+        if _todo:
+            _do_all()
 
     def __exit__(self, *_: object) -> None:
         _lock.release()
-        _do_when_free()
+        if _todo:
+            _do_when_free()
 
 
 exclusive: Final = _Exclusive()
@@ -312,7 +314,7 @@ def _do(change: Callable[[], Iterable[Account]]) -> None:
 
 
 def _do_when_free() -> None:
-    while _todo and _lock.acquire(blocking=False):
+    while _todo and _lock.acquire(False):  # not blocking; half as dear as by its name
         try:
             _do_all()
         finally:
