@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 from collections.abc import Mapping
@@ -13,9 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from promptchain import Chain, Gate, JudgeGate, Run, ScriptedModel, Step
+from promptchain import Budget, Chain, Gate, JudgeGate, Run, ScriptedModel, Step, step
 from promptchain.arguments import ARGUMENT_NAMES
-from promptchain.errors import CircuitOpenError, ConfigurationError, GateCrashedError, ServerError
+from promptchain.errors import (
+    BudgetExceededError,
+    CircuitOpenError,
+    ConfigurationError,
+    DeadlineError,
+    GateCrashedError,
+    ServerError,
+)
 from promptchain.resilience import Breaker, Fallback, Limits, Policy, Retry, Timeout, circuits
 from promptchain.settings import Settings
 from promptchain.settings.layers import PARTS
@@ -235,7 +243,7 @@ def test_what_says_nothing_of_the_policy_costs_a_run_nothing() -> None:
 
 
 def test_settings_of_the_policy_can_be_copied_and_sent_to_another_process() -> None:
-    settings = say(RETRY_ATTEMPTS="5", BREAKER="off", BUDGET_USD="0.10")
+    settings = say(RETRY_ATTEMPTS="5", BREAKER="off", BUDGET_TOKENS="50000")
     for copied in (copy.deepcopy(settings), pickle.loads(pickle.dumps(settings))):  # noqa: S301 - our own
         assert copied == settings
         assert policy_of_a_run(copied) == Policy(retry=Retry(attempts=5), breaker=None)
@@ -349,3 +357,62 @@ async def test_a_judge_asks_behind_the_policy_of_the_settings_too(messages_api: 
         with pytest.raises(GateCrashedError):
             await chain.run("x", settings=say(RETRY="off"))
         assert len(messages_api.bill) == before + 1
+
+
+# Deadlines and budgets of runs of which the code says none
+
+
+async def test_a_run_without_a_deadline_of_its_own_has_that_of_the_settings() -> None:
+    given: list[float | None] = []
+
+    @step
+    def told(text: str, run: Run) -> str:
+        given.append(run.deadline and run.deadline.seconds)
+        return text
+
+    settings = say(DEADLINE="60")
+    await Chain("c", told).run("x", settings=settings)
+    async with Chain("c", told).stream("x", settings=settings) as stream:
+        await stream.result()
+    await Chain("c", told).run("x", settings=settings, deadline=90)
+    await Chain("c", told, deadline=120).run("x", settings=settings)
+    await Chain("c", told).run("x", settings=Settings())
+    assert given == [60, 60, 90, 120, None]
+
+
+async def test_a_deadline_of_the_settings_ends_a_run() -> None:
+    @step
+    async def waits(text: str) -> str:
+        await asyncio.sleep(30)
+        return text
+
+    with pytest.raises(DeadlineError):
+        await Chain("c", waits).run("x", settings=say(DEADLINE="1"))
+
+
+@pytest.mark.parametrize("name", ["BUDGET_USD", "BUDGET_TOKENS"])
+async def test_a_run_without_a_budget_of_its_own_has_that_of_the_settings(
+    name: str, messages_api: MessagesAPI
+) -> None:
+    settings = say(**{name: "0"})
+    a = Step("a", prompt="{input}")
+    plain = Chain("c", a, model="claude-haiku-4-5")
+    with pytest.raises(BudgetExceededError) as caught:
+        await plain.run("x", settings=settings)
+    assert caught.value.budget == f"PROMPTCHAIN_{name}"
+    assert len(messages_api.bill) == 0
+
+    own = Budget(usd="1", tokens=100_000)
+    await plain.run("x", settings=settings, budget=own)
+    await Chain("c", a, model="claude-haiku-4-5", budget=own).run("x", settings=settings)
+    async with own:
+        await plain.run("x", settings=settings)
+    assert len(messages_api.bill) == 3
+
+
+async def test_each_run_has_a_budget_of_the_settings_to_itself(messages_api: MessagesAPI) -> None:
+    chain = Chain("c", Step("a", prompt="{input}", max_tokens=100), model="claude-haiku-4-5")
+    settings = say(BUDGET_TOKENS="400", BUDGET_USD="0.01")
+    for _ in range(5):
+        await chain.run("x", settings=settings)
+    assert len(messages_api.bill) == 5

@@ -306,10 +306,13 @@ class Chain(Stage[In, Out]):
 
     async def _run(self, value: In, run: Run, deadline: float | None) -> Result[Out]:
         said = [seconds for seconds in (deadline, self._deadline) if seconds is not None]
+        if (overrides := run.execution.overrides) and not run.budgets and self._budget is None:
+            run.budgets = overrides.new_budgets()
         run.emit(RunStarted(at=0.0, run_id=run.id, request_id=run.request_id, chain=self.name))
         try:
             self._see_models(run)
-            output = await self._in_time(value, run, min(said, default=None))
+            default = overrides.deadline if overrides else None
+            output = await self._in_time(value, run, min(said, default=default))
         except BaseException as error:
             if isinstance(error, PromptChainError):
                 error.locate(run_id=run.id, ledger=run.ledger)

@@ -20,8 +20,8 @@ from promptchain.loading import load_chain
 from promptchain.models.anthropic import AnthropicModel
 from promptchain.models.catalog import KNOWN_MODELS, KNOWN_ON
 from promptchain.places import Held
-from promptchain.settings import Effective, Overrides
-from promptchain.spelling import nearest
+from promptchain.settings import Effective, Overrides, Settings
+from promptchain.spelling import brief, nearest
 from promptchain.step import Step
 from promptchain.templates import Template
 
@@ -115,15 +115,28 @@ def _around(root: Held, overrides: Overrides) -> Mapping[str, Any]:
     """What holds for the chain as a whole."""
     settings = overrides.settings
     profile, gates = settings.profile, settings.gates
-    limits = {name: getattr(settings, name) for name in _OF_RUNS}
     return {
         "profile": profile and {"value": profile.value, "from": profile.origin, "of": overrides.profile_of},
         "profiles": overrides.known_profiles,
         "gates": {"value": overrides.gates_are_on, "from": gates.origin if gates else "default"},
-        **{name: said and {"value": said.value, "from": said.origin} for name, said in limits.items()},
+        **_of_runs(root, settings),
         "policy": protection.described(root),
         "input_gates": _gates(root),
     }
+
+
+def _of_runs(root: Held, settings: Settings) -> Mapping[str, Any]:
+    """What a run is held to; what the chain says itself replaces the settings."""
+    said = {name: getattr(settings, name) for name in _OF_RUNS}
+    told = {name: each and {"value": each.value, "from": each.origin} for name, each in said.items()}
+    if isinstance(root.stage, Chain):
+        own, origin = root.stage.budget, f"chain {root.stage.name!r}"
+        if root.stage.deadline is not None:
+            told["deadline"] = {"value": root.stage.deadline, "from": origin}
+        if own is not None:
+            for name, value in (("budget_usd", own.usd), ("budget_tokens", own.tokens)):
+                told[name] = None if value is None else {"value": value, "from": origin}
+    return told
 
 
 def _described(place: Held) -> Mapping[str, Any]:
@@ -135,6 +148,7 @@ def _described(place: Held) -> Mapping[str, Any]:
         "output": shown(stage.output_type),
         "configuration": _configuration(place),
         "policy": protection.described(place),
+        "optional": _standing_in(place),
     }
     if isinstance(stage, Step):
         described |= {
@@ -142,6 +156,16 @@ def _described(place: Held) -> Mapping[str, Any]:
             "system": _template(stage.system) if stage.system else None,
         }
     return described | {("input_gates" if isinstance(stage, Chain) else "gates"): _gates(place)}
+
+
+def _standing_in(place: Held) -> Mapping[str, Any] | None:
+    """What stands in for an optional step; ``None`` for one that is required."""
+    stand_in = place.stage.stand_in
+    if stand_in is None:
+        return None
+    if stand_in.fallback is None:
+        return {"default": stand_in.default}
+    return {"fallback": f"{place.path}/{stand_in.fallback.name}"}
 
 
 def _configuration(place: Held) -> Mapping[str, Any]:
@@ -234,6 +258,8 @@ def _lines(place: Held) -> Iterator[str]:
         rows.append((name, f"{_written_value(name, held['value'])} ({held['from']})"))
     for number, row in enumerate(protection.rows(told["policy"])):
         rows.append(("" if number else "policy", row))
+    for name, value in (told["optional"] or {}).items():
+        rows.append(("optional", f"{name} {brief(value) if name == 'default' else value}"))
     rows += [(role, _written(told[role])) for role in ("prompt", "system") if told.get(role)]
     for role in ("gates", "input_gates"):
         for number, gate in enumerate(told.get(role, ())):

@@ -67,8 +67,8 @@ def _one(name: str, value: Any) -> str:
         return "without end" if name in _SECONDS else "any"
     if name in _SECONDS:
         return f"{value:g} s"
-    if isinstance(value, list):
-        return ", then ".join(map(str, value))
+    if name == "models":
+        return ", then ".join(value)
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else f"{value}"

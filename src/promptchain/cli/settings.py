@@ -6,16 +6,18 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from promptchain.chain import Chain
 from promptchain.errors import ConfigurationError
 from promptchain.places import Held, settable_at
 from promptchain.policy import LEFT_OUT
 from promptchain.settings import Settings
-from promptchain.settings.base import FORBID_REAL_CALLS
+from promptchain.settings.base import FORBID_REAL_CALLS, Said
 from promptchain.settings.env_file import read_env_file
 from promptchain.settings.layers import FIELDS, PARTS
 from promptchain.settings.variables import PREFIX, in_file, in_process
+from promptchain.stage import Stage
 
 __all__ = ["configure", "read_settings", "unmatched"]
 
@@ -76,8 +78,21 @@ def unmatched(settings: Settings, places: Sequence[Held]) -> Iterator[str]:
                 f"{variable.origin} holds for no step, as {field} is said by every step, its chain or a profile: "
                 f"say it of a step, as in {PREFIX}<STEP>_{field.upper()}, or choose a profile."
             )
+    yield from _replaced(settings, places[0].stage)
     asking = [place for place in places if any(True for _ in place.calls)]
     for said in settings.policy if asking else ():
         part = next(part for part in PARTS if getattr(said.said.policy, part) is not LEFT_OUT)
         if all(place.effective.origins[f"policy.{part}"] != said.origin for place in asking):
             yield f"{said.origin}: no model call takes it, as the code says the {part} of each."
+
+
+def _replaced(settings: Settings, chain: Stage[Any, Any]) -> Iterator[str]:
+    """A warning for each variable in the place of which ``chain`` has something of its own."""
+    if not isinstance(chain, Chain):
+        return
+    own = {"deadline": chain.deadline, "budget_usd": chain.budget, "budget_tokens": chain.budget}
+    for name, value in own.items():
+        said: Said[Any] | None = getattr(settings, name)
+        if value is not None and said is not None:
+            kind = name.partition("_")[0]
+            yield f"{said.origin}: no run of this chain takes it, as it has a {kind} of its own."

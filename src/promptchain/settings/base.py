@@ -14,6 +14,7 @@ from typing import Any, Final, Generic
 from typing_extensions import TypeVar
 
 from promptchain.arguments import ARGUMENT_NAMES, Arguments
+from promptchain.budget import Budget
 from promptchain.errors import ConfigurationError
 from promptchain.gates import Mode
 from promptchain.settings.env_file import read_env_file
@@ -85,9 +86,9 @@ class Settings:
         gates: Whether gates judge.
         gates_mode: Mode of the gates that do not say.
         min_confidence: Least confidence, for the gates that ask for it.
-        deadline: Seconds that a run may take.
-        budget_usd: USD that a run may cost.
-        budget_tokens: Tokens that a run may take.
+        deadline: Seconds that a run may take of which the code does not say it.
+        budget_usd: USD that a run may cost for which the code has no budget.
+        budget_tokens: Tokens that such a run may take.
         policy: What is said of the parts of the policy, each by itself; below what the code says of them.
     """
 
@@ -267,6 +268,19 @@ class Overrides:
     def min_confidence(self) -> float | None:
         """The least confidence, where one is said."""
         return self.settings.min_confidence.value if self.settings.min_confidence else None
+
+    @property
+    def deadline(self) -> float | None:
+        """The seconds that a run may take of which the code does not say it, where they are said."""
+        return self.settings.deadline.value if self.settings.deadline else None
+
+    def new_budgets(self) -> tuple[Budget, ...]:
+        """What a run may cost for which the code has no budget: one for USD, one for tokens, where they are said."""
+        usd, tokens = self.settings.budget_usd, self.settings.budget_tokens
+        return (
+            *((Budget(usd=usd.value, name=usd.origin),) if usd else ()),
+            *((Budget(tokens=tokens.value, name=tokens.origin),) if tokens else ()),
+        )
 
 
 def _path(file: str | os.PathLike[str]) -> Path:
