@@ -7,8 +7,9 @@ from decimal import Decimal
 
 from promptchain.ledger import Attempt, Ledger
 from promptchain.pricing import cost_of
+from promptchain.result import Degraded
 
-__all__ = ["bill", "estimate"]
+__all__ = ["bill", "degradation", "estimate"]
 
 _MICRODOLLAR = Decimal("0.000001")
 
@@ -44,6 +45,12 @@ def estimate(ledger: Ledger, models: Mapping[str, str]) -> str:
     if len(known) < len(costs):
         return f"what these tokens would cost on {names} is unknown"
     return f"on {names} these tokens would cost about {_usd(sum(known, Decimal(0)))}"
+
+
+def degradation(degraded: Degraded) -> str:
+    """What stands in for an optional step, and why."""
+    instead = "its default stands in" if degraded.by == "default" else f"{degraded.by} stands in"
+    return f"{degraded.step}: degraded, {instead}: {degraded.reason}"
 
 
 def _row(step: str, attempts: Ledger) -> tuple[str, ...]:

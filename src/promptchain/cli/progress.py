@@ -20,6 +20,7 @@ from promptchain.events import (
     AttemptStarted,
     Event,
     GateJudged,
+    StepDegraded,
     StepFailed,
     StepFinished,
     StepStarted,
@@ -52,6 +53,7 @@ class _Activity:
     characters: int = 0
     usage: Usage = field(default_factory=Usage)
     has_steps: bool = False
+    is_degraded: bool = False
 
 
 class Progress:
@@ -104,6 +106,8 @@ class Progress:
                 self._withdraw()
             case GateJudged(record=record):
                 self._take_verdict(record)
+            case StepDegraded() if path in self._running:
+                self._running[path].is_degraded = True
             case StepFinished(seconds=seconds):
                 self._settle(path)
                 self._leave(path, "done", seconds, _GREEN)
@@ -185,6 +189,8 @@ class Progress:
         activity = self._running.pop(path, None)
         if activity is None or activity.has_steps:
             return
+        if activity.is_degraded and how == "done":
+            how, color = "degraded", _YELLOW
         usage = activity.usage
         tokens = f"  {usage.total_input_tokens:,} in, {usage.output_tokens:,} out" if usage != Usage() else ""
         self._say(f"{path}: {how}{tokens}  {seconds:.1f} s", color)

@@ -10,7 +10,7 @@ from typing import Any
 
 from promptchain.chain import Chain
 from promptchain.cli import settings as cli_settings
-from promptchain.cli.bill import bill, estimate
+from promptchain.cli.bill import bill, degradation, estimate
 from promptchain.cli.endings import ending_of
 from promptchain.cli.exits import DONE, FAILED, code_of
 from promptchain.cli.outline import calls_of, needs_credential, outline
@@ -47,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--file", metavar="PATH", help="read the input from a file")
     parser.add_argument(
         "--model", metavar="NAME", help="ask this model instead of those the chain names; 'offline' asks none"
+    )
+    parser.add_argument(
+        "--deadline", metavar="SECONDS", type=float, help="end the run when it has taken so long"
     )
     cli_settings.configure(parser)
     parser.add_argument("--json", action="store_true", help="give the whole result as one JSON document")
@@ -146,6 +149,7 @@ class _Command:
             model=self._model,
             readers=[progress.read] if progress else [],
             settings=self._settings,
+            deadline=self._arguments.deadline,
         )
         self._ledger = stream.ledger
         async with stream:
@@ -167,6 +171,9 @@ class _Command:
         else:
             self._terminal.write_json(result.as_dict()["output"])
         self._say_bill()
+        if not self._quiet:
+            for degraded in result.degraded:
+                self._terminal.note(one_line(degradation(degraded)))
 
     def _fail(self, error: PromptChainError) -> int:
         document = {"type": type(error).__name__, "message": error.message, "step": error.step}
