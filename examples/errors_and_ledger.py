@@ -34,13 +34,21 @@ support = Chain(
 GOOD = Ticket(problem="The machine leaks.", mood="angry")
 SCRIPTS: dict[str, tuple[Ticket | Fault | dict[str, str] | str, ...]] = {
     "all is well": (GOOD, "We are sorry! Please send it in."),
-    "too many requests": (Fault.status(429, message="Number of requests exceeded", retry_after=7),),
+    "overloaded for a moment": (
+        Fault.status(529, retry_after_ms=50),
+        GOOD,
+        "We are sorry! Please send it in.",
+    ),
     "overloaded in the middle": (GOOD, Fault.error("overloaded_error", after=4)),
     "the connection breaks": (GOOD, Fault.reset(after=5)),
     "the reply is cut off": (GOOD, Fault.max_tokens()),
     "the model refuses": (Fault.refusal(category="cyber", explanation="This asks for an exploit."),),
     "not what was asked for, three times": ({"problem": "It leaks.", "mood": "furious"},) * 3,
     "a gate says no": ({"problem": "", "mood": "calm"},),
+    # Behind it the model would be left alone for that time, so it comes last.
+    "too many requests, for longer than a retry waits": (
+        Fault.status(429, message="Number of requests exceeded", retry_after=60),
+    ),
 }
 
 

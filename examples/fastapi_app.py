@@ -23,7 +23,14 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 from promptchain import AnthropicModel, Chain, Gate, Model, PromptChainError, Step
-from promptchain.errors import GateBlockedError, InputError, ModelError, ReplyError, StepTimeoutError
+from promptchain.errors import (
+    DeadlineError,
+    GateBlockedError,
+    InputError,
+    ModelError,
+    ReplyError,
+    StepTimeoutError,
+)
 from promptchain.testing import Fault, MessagesAPI, Pace
 
 T = TypeVar("T")
@@ -35,6 +42,7 @@ STATUS: dict[type[PromptChainError], HTTPStatus] = {
     ReplyError: HTTPStatus.BAD_GATEWAY,
     ModelError: HTTPStatus.BAD_GATEWAY,
     StepTimeoutError: HTTPStatus.GATEWAY_TIMEOUT,
+    DeadlineError: HTTPStatus.GATEWAY_TIMEOUT,
 }
 
 
@@ -152,7 +160,7 @@ async def main() -> None:
                 ("What makes the tide?", ["yes", "The moon, and the sun a little."]),
                 (" ", []),
                 ("The tide is high.", ["no"]),
-                ("What makes the tide?", ["yes", Fault.status(529)]),
+                ("What makes the tide?", ["yes", Fault.status(529, retry_after=60)]),
             ):
                 api.script(*script)
                 response = await client.post("/answer", json={"text": text})

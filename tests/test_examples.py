@@ -172,7 +172,7 @@ async def test_a_stream_of_the_app_that_fails_behind_its_first_text_is_cut_and_d
 async def test_a_failure_of_the_app_before_the_first_text_of_a_stream_has_a_status(
     client: httpx2.AsyncClient, slow_api: MessagesAPI
 ) -> None:
-    slow_api.script("a thought", Fault.status(529))
+    slow_api.script("a thought", Fault.status(529, retry_after=60))  # longer than a retry would wait
 
     response = await client.post("/stream", json={"text": "What makes the tide?"})
 
