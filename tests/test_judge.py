@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from promptchain import Chain, Gate, JudgeGate, Ledger, ScriptedModel, Step, step
+from promptchain import Budget, Chain, Gate, JudgeGate, Ledger, ScriptedModel, Step, step
 from promptchain.errors import (
+    BudgetExceededError,
     DefinitionError,
     GateBlockedError,
     GateCrashedError,
@@ -542,3 +543,12 @@ def test_an_input_judge_that_is_named_as_a_stage_is_refused_as_the_ledger_could_
     with pytest.raises(DefinitionError, match=r"two of its model calls would be 'judge'"):
         Chain("c", Step("judge", prompt="x"), input_gates=[JudgeGate(RUBRIC)])
     Chain("c", Step("judge", prompt="x"), input_gates=[JudgeGate(RUBRIC, name="door")])
+
+
+async def test_a_judge_without_money_left_ends_the_run_and_does_not_count_as_crashed() -> None:
+    model = ScriptedModel("a reply", name="claude-haiku-4-5")
+    step = Step("a", prompt="{input}", max_tokens=10, gates=[JudgeGate("It is good.", max_tokens=100_000)])
+    with pytest.raises(BudgetExceededError) as caught:
+        await Chain("c", step, model=model).run("x", budget=Budget(tokens=2_000))
+    assert caught.value.step == "a"
+    assert len(model.requests) == 1

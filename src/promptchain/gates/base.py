@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, ca
 
 from typing_extensions import TypeVar
 
-from promptchain.errors import DefinitionError, GateCrashedError
+from promptchain.errors import BudgetExceededError, DeadlineError, DefinitionError, GateCrashedError
 from promptchain.spelling import brief, nearest
 
 if TYPE_CHECKING:
@@ -215,18 +215,21 @@ class Gate(Generic[T_contra]):
 
         Raises:
             GateCrashedError: The gate raised, or gave no verdict.
+            BudgetExceededError: It asks a model, for which the run has no money left.
+            DeadlineError: It asks a model, for which the run has no time left.
         """
         try:
             answer = await self.decide(value, run)
+        except (BudgetExceededError, DeadlineError) as error:
+            if (
+                error.run_id is None
+            ):  # the end of this run; one of a run that the gate has begun is the gate's affair
+                raise
+            raise self._crashed(error, value) from error
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             if run.is_cancelled:  # whatever the gate made of it
                 raise asyncio.CancelledError from error
-            told = "" if isinstance(error, asyncio.CancelledError) else f": {_said(error)}"
-            raise GateCrashedError(
-                f"the gate {self.name!r} crashed instead of judging: {type(error).__name__}{told}",
-                gate=self.name,
-                value=value,
-            ) from error
+            raise self._crashed(error, value) from error
         if isinstance(answer, Verdict):
             return answer
         if not isinstance(answer, bool):
@@ -236,6 +239,14 @@ class Gate(Generic[T_contra]):
                 value=value,
             )
         return Verdict.allow() if answer else Verdict(self._on_fail, self.reason)
+
+    def _crashed(self, error: BaseException, value: T_contra) -> GateCrashedError:
+        told = "" if isinstance(error, asyncio.CancelledError) else f": {_said(error)}"
+        return GateCrashedError(
+            f"the gate {self.name!r} crashed instead of judging: {type(error).__name__}{told}",
+            gate=self.name,
+            value=value,
+        )
 
     async def decide(self, value: T_contra, run: Run) -> object:
         """What the predicate says, before it is seen whether that is a verdict. Subclasses decide here."""
