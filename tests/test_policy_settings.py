@@ -318,6 +318,7 @@ def test_variables_of_the_policy_say_something_of_every_chain() -> None:
 
 async def test_settings_say_how_often_a_chain_asks_again(messages_api: MessagesAPI) -> None:
     chain = Chain("c", Step("a", prompt="{input}"), model="claude-haiku-4-5", policy=Policy(breaker=None))
+    messages_api.answer_with(lambda _: Fault.status(500, retry_after_ms=1))
     sent: list[int] = []
     for settings in (
         say(),
@@ -326,11 +327,9 @@ async def test_settings_say_how_often_a_chain_asks_again(messages_api: MessagesA
         say(RETRY="off", RETRY_ATTEMPTS="5"),
     ):
         before = len(messages_api.bill)
-        messages_api.script(*[Fault.status(500, retry_after_ms=1)] * 5)
         with pytest.raises(ServerError):
             await chain.run("x", settings=settings)
         sent.append(len(messages_api.bill) - before)
-        messages_api.script()
     assert sent == [3, 2, 5, 1]
 
 

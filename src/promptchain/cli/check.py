@@ -258,7 +258,8 @@ def _lines(place: Held) -> Iterator[str]:
         rows.append((name, f"{_written_value(name, held['value'])} ({held['from']})"))
     for number, row in enumerate(protection.rows(told["policy"])):
         rows.append(("" if number else "policy", row))
-    for name, value in (told["optional"] or {}).items():
+    optional: Mapping[str, Any] = told["optional"] or {}
+    for name, value in optional.items():
         rows.append(("optional", f"{name} {brief(value) if name == 'default' else value}"))
     rows += [(role, _written(told[role])) for role in ("prompt", "system") if told.get(role)]
     for role in ("gates", "input_gates"):
