@@ -547,7 +547,7 @@ def test_an_input_judge_that_is_named_as_a_stage_is_refused_as_the_ledger_could_
 
 async def test_a_judge_without_money_left_ends_the_run_and_does_not_count_as_crashed() -> None:
     model = ScriptedModel("a reply", name="claude-haiku-4-5")
-    step = Step("a", prompt="{input}", max_tokens=10, gates=[JudgeGate("It is good.", max_tokens=100_000)])
+    step = Step("a", prompt="{input}", max_tokens=10, gates=[JudgeGate("It is good.", max_tokens=60_000)])
     with pytest.raises(BudgetExceededError) as caught:
         await Chain("c", step, model=model).run("x", budget=Budget(tokens=2_000))
     assert caught.value.step == "a"
