@@ -184,9 +184,8 @@ class Metered:
     def _begin(self) -> int:
         run = self._run
         run.sent += 1
-        run.attempt = run.sent
         run.phase = "first token"
-        run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=run.attempt, model=self.name))
+        run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=run.sent, model=self.name))
         return run.sent
 
     def _is_unsent(self, failure: BaseException | None) -> bool:

@@ -21,7 +21,7 @@ from promptchain.errors import (
     ServerError,
 )
 from promptchain.events import RetryScheduled
-from promptchain.messages import ModelEvent, ModelRequest, ReplyRestarted
+from promptchain.messages import ModelEvent, ModelRequest, ReplyRestarted, RequestReady
 from promptchain.models import Model
 from promptchain.policy import Retry
 from promptchain.resilience.wrapper import Wrapper
@@ -81,10 +81,14 @@ class Retried(Wrapper):
         # something to decide, and told the first failure then.
         decisions: AsyncRetrying | None = None
         attempt: AttemptManager | None = None
+        run = self._run
         while True:
+            number = 0
             try:
                 async with aclosing(self._model.stream(request)) as events:
                     async for event in events:
+                        if isinstance(event, RequestReady):
+                            number = event.attempt
                         yield event
             except ModelError as error:
                 failure = error
@@ -98,10 +102,10 @@ class Retried(Wrapper):
             attempt.retry_state.set_exception((type(failure), failure, failure.__traceback__))
             attempt = await anext(decisions)  # raises the failure where this was the last one
             self.left -= 1
-            run = self._run
+            number = number or run.sent
             run.emit(
                 RetryScheduled(
-                    at=run.seconds, step=run.path, attempt=run.attempt, error=failure, seconds=self._wait
+                    at=run.seconds, step=run.path, attempt=number, error=failure, seconds=self._wait
                 )
             )
             yield ReplyRestarted(failure)

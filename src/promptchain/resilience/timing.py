@@ -9,7 +9,7 @@ from contextlib import aclosing
 from typing import Self
 
 from promptchain.errors import ModelTimeoutError
-from promptchain.messages import ModelEvent, ModelRequest, TextDelta, ThinkingDelta
+from promptchain.messages import ModelEvent, ModelRequest, RequestReady, TextDelta, ThinkingDelta
 from promptchain.models import Model
 from promptchain.policy import Timeout
 from promptchain.resilience.wrapper import Wrapper
@@ -63,6 +63,8 @@ class Timed(Wrapper):
                         raise _timed_out(phase, self._timeout)
                     if isinstance(event, TextDelta | ThinkingDelta):
                         has_begun = True
+                    elif isinstance(event, RequestReady) and self._timeout.total is None:
+                        alarm.waited = 0.0  # only now it leaves
                     yield event
 
     def _most(self, waited: float, *, has_begun: bool) -> tuple[str, float | None]:
