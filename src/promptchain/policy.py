@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from enum import Enum
@@ -78,6 +78,7 @@ class Breaker:
         for name in ("failures", "successes"):
             _refuse(self, name, is_right=_is_whole(getattr(self, name), 1), kind="a whole number from 1")
         _refuse(self, "reset", is_right=_is_duration(self.reset), kind="a number of seconds above 0")
+        _refuse_no_bool(self, "counts_rate_limits")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +122,7 @@ class Fallback:
     models: tuple[Model, ...]
 
     def __init__(self, models: Sequence[str | Model]) -> None:
-        given: object = models
+        given: Any = models
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
             raise DefinitionError(
                 f"Fallback takes a list of models, as in Fallback(['claude-sonnet-5-5']), not {models!r}."
@@ -168,6 +169,7 @@ class Limits:
     def __post_init__(self) -> None:
         is_right = self.concurrency is None or _is_whole(self.concurrency, 1)
         _refuse(self, "concurrency", is_right=is_right, kind="a whole number from 1, or None")
+        _refuse_no_bool(self, "pace")
 
 
 class LeftOut(Enum):
@@ -236,6 +238,10 @@ def _refuse(part: object, name: str, *, is_right: bool, kind: str) -> None:
         raise DefinitionError(f"{type(part).__name__}: {name} is {kind}, not {getattr(part, name)!r}.")
 
 
+def _refuse_no_bool(part: object, name: str) -> None:
+    _refuse(part, name, is_right=isinstance(getattr(part, name), bool), kind="True or False")
+
+
 def _is_whole(value: object, least: int) -> bool:
     return type(value) is int and value >= least
 
@@ -243,7 +249,7 @@ def _is_whole(value: object, least: int) -> bool:
 def _is_duration(value: Any) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and value > 0
+    return 0 < value <= sys.float_info.max
 
 
 DEFAULT_POLICY: Final = Policy(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptchain.models.base import Model, prepare
+from promptchain.models.base import Model
 
 __all__ = ["Wrapper"]
 
@@ -24,10 +24,6 @@ class Wrapper:
     def announces_requests(self) -> bool:
         """Whether the model that is asked says when a request leaves."""
         return bool(getattr(self._model, "announces_requests", False))
-
-    async def prepare(self) -> None:
-        """Let the model prepare itself."""
-        await prepare(self._model)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._model!r})"
