@@ -34,26 +34,22 @@ class Bucket:
         self.after = 0.0
         self._at = 0.0
 
-    def refill(self, now: float) -> None:
-        """Take in what came since the last time."""
-        # A bucket that is full there takes in nothing, until what is on its way arrives.
-        filled = self.level + (now - self._at) * self.limit / _MINUTE
-        self.level = min(filled, self.limit - self.unseen)
-        self._at = now
-
-    def seconds(self, need: float, turns: int = 1) -> float:
+    def seconds(self, need: float, now: float, turns: int = 1) -> float:
         """How long until there is room for ``need``, so many times over.
 
         What is larger than the bucket waits until it is full.
         """
-        lacking = (min(need, self.limit) if turns == 1 else need * turns) - self.level
-        return lacking * _MINUTE / self.limit if lacking > _HAIR else 0.0
+        limit = self.limit
+        self._refill(now)
+        lacking = (min(limit, need)) * turns - self.level
+        return lacking * _MINUTE / limit if lacking > _HAIR else 0.0
 
-    def take(self, amount: float) -> None:
-        """Take ``amount`` for a request that leaves now."""
-        self.level -= amount
-        self.unseen += amount
-        self.after += amount
+    def _refill(self, now: float) -> None:
+        # A bucket that is full there takes in nothing, until what is on its way arrives.
+        level = self.level + (now - self._at) * self.limit / _MINUTE
+        most = self.limit - self.unseen
+        self.level = min(most, level)
+        self._at = now
 
     def told(self, said: RateLimit, now: float, *, writing: float = 0.0, own: float = 0.0) -> None:
         """Set the level right by what the API says.
@@ -70,8 +66,9 @@ class Bucket:
         if not self.limit:
             self.level, self._at = low, now
         self.limit = said.limit
-        self.refill(now)
-        self.level = min(max(self.level, low), high)
+        self._refill(now)
+        self.level = max(self.level, low)
+        self.level = min(self.level, high)
 
 
 def _bounds(said: RateLimit) -> tuple[float, float]:
@@ -88,23 +85,24 @@ def _bounds(said: RateLimit) -> tuple[float, float]:
 
 
 class Average:
-    """A moving average that is guessed to the safe side, by twice the mean deviation, as TCP does its timeouts."""
+    """A moving average that is guessed to the safe side, by twice the mean deviation, as TCP does its timeouts.
 
-    __slots__ = ("_deviation", "_mean")
+    Attributes:
+        guess: What the next value will hardly exceed; ``inf`` as long as there was none.
+    """
+
+    __slots__ = ("_deviation", "_mean", "guess")
 
     def __init__(self) -> None:
         self._mean: float | None = None
         self._deviation = 0.0
+        self.guess = math.inf
 
     def learn(self, value: float) -> None:
         """Take in a value."""
         if self._mean is None:
             self._mean, self._deviation = value, value / 2
-            return
-        self._deviation += (abs(value - self._mean) - self._deviation) / 4
-        self._mean += (value - self._mean) / 8
-
-    @property
-    def guess(self) -> float:
-        """What the next value will hardly exceed; ``inf`` as long as there was none."""
-        return math.inf if self._mean is None else self._mean + 2 * self._deviation
+        else:
+            self._deviation += (abs(value - self._mean) - self._deviation) / 4
+            self._mean += (value - self._mean) / 8
+        self.guess = self._mean + 2 * self._deviation
