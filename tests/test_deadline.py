@@ -17,7 +17,7 @@ from promptchain import Chain, Gate, JudgeGate, Run, ScriptedModel, Stage, Step,
 from promptchain.errors import DeadlineError, DefinitionError, InputError, StageError, StepTimeoutError
 from promptchain.events import Event, RunFailed, StepFailed, StepStarted, TextRetracted
 from promptchain.models.scripted import Scripted
-from promptchain.policy import Policy
+from promptchain.policy import Limits, Policy
 from promptchain.testing import Fault, MessagesAPI
 
 HAIKU = "claude-haiku-4-5"
@@ -117,6 +117,37 @@ async def test_a_run_that_stalls_ends_at_its_deadline_with_everything_in_it(
     billed = api.bill.usage
     assert error.ledger.usage.output_tokens >= billed.output_tokens
     assert error.ledger.usage.input_tokens >= billed.input_tokens
+
+
+async def test_a_wait_that_would_pass_the_deadline_is_not_begun(api: MessagesAPI) -> None:
+    api.script("one", Fault.status(529, retry_after=20))
+    with pytest.raises(DeadlineError) as caught:
+        await Chain("c", first | last, model=HAIKU).run("x", deadline=10)
+    assert (caught.value.phase, caught.value.step, caught.value.seconds) == ("backoff", "last", 10)
+    assert len(api.bill) == 2
+
+
+async def test_an_optional_step_that_cannot_wait_so_long_is_left_out(api: MessagesAPI) -> None:
+    api.script(Fault.status(529, retry_after=20), "two")
+    hurried = Step("first", prompt="{input}", optional=True, default="default")
+    result = await Chain("c", hurried | last, model=HAIKU).run("x", deadline=10)
+    assert result.output == "two"
+    assert result[hurried].output == "default"
+
+
+async def test_a_run_that_waits_for_another_ends_at_its_deadline(api: MessagesAPI) -> None:
+    api.script(Fault.stall())
+    chain = Chain("c", first, model=HAIKU, policy=Policy(retry=None, limits=Limits(concurrency=1)))
+    other = asyncio.create_task(chain.run("x"))
+    await asyncio.to_thread(api.bill.wait, lambda bill: len(bill) == 1)
+    with pytest.raises(DeadlineError) as caught:
+        await chain.run("y", deadline=0.3)
+    assert (caught.value.phase, caught.value.step) == ("queue", "first")
+    assert len(api.bill) == 1
+    assert caught.value.ledger is not None
+    assert len(caught.value.ledger) == 0
+    other.cancel()
+    await asyncio.wait({other})
 
 
 async def test_a_run_whose_input_gate_stalls_ends_before_anything_is_sent(api: MessagesAPI) -> None:

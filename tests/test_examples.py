@@ -61,6 +61,17 @@ SHOWN = {
         "5 kg Filter\n  GateBlockedError: step 'look_up': .*\n  requests to the model: 1",
         "1 kg Tea\n  StepTimeoutError: step 'look_up': .*\n  requests to the model: 1",
     ),
+    "deadline": (
+        "in time: The moon pulls the water.\n  at the API: 0 cut, none open",
+        "stuck in a function: step 'look_up': the deadline of 1.5 s has passed",
+        "stuck in the middle of the answer: step 'tell': .*next token",
+    ),
+    "optional_step": (
+        "without sources: overloaded .instead: sources/from_the_shelf",
+        "without example: overloaded .instead: default",
+        "without example: left out for want of time .instead: default.\n  requests: 1",
+        "a required step fails: step 'tell': no such model",
+    ),
     "input_gate": (
         r"sent: .*write to \[e-mail address\]",
         "without_addresses: replace",

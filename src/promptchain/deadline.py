@@ -91,6 +91,8 @@ class Deadline:
     @property
     def cause(self) -> Deadline | None:
         """The deadline that has cancelled the task, this or one around; ``None`` where somebody else has, too."""
+        if self._outer is None and not self._limit.expired():
+            return None  # as mostly
         around = list(self._around())
         for deadline in around:
             if deadline._limit.expired():

@@ -99,6 +99,15 @@ assert_type(Step("a", prompt="x", output=str), Step[object, str])
 assert_type(Step("a", prompt="x", input=Analysis), Step[Analysis, str])
 assert_type(Step("a", prompt="x", input=Analysis, output=Draft), Step[Analysis, Draft])
 
+# An optional step gives what it would have given.
+assert_type(Step("a", prompt="x", optional=True, default=""), Step[object, str])
+assert_type(Step("a", prompt="x", optional=True, fallback=synthesize), Step[object, str])
+assert_type(Step("a", prompt="x", output=int | None, optional=True, default=None), Step[object, int | None])
+assert_type(
+    Step("a", prompt="x", input=Analysis, output=Draft, optional=True, fallback=process),
+    Step[Analysis, Draft],
+)
+
 # An input that is declared is what the chain takes.
 typed = Chain("typed", Step("first", prompt="{input.intent}", input=Analysis, output=Draft))
 assert_type(typed, Chain[Analysis, Draft])
@@ -127,6 +136,19 @@ def with_run(number: int, run: Run) -> list[str]:
 @step
 async def later_with_run(texts: list[str], run: Run) -> Draft:
     return Draft(content=" ".join(texts), confidence=1)
+
+
+@step(optional=True, default=0)
+def guessed(text: str) -> int:
+    return int(text)
+
+
+@step(optional=True, fallback=shout)
+async def whispered(text: str) -> str:
+    return text.lower()
+
+
+assert_type(Chain("guess", whispered | guessed, deadline=1.5).run_sync("x", deadline=1).output, int)
 
 
 @step(name="renamed")

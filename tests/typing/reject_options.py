@@ -9,6 +9,11 @@ def shout(text: str) -> str:
     return text
 
 
+@step
+def measure(text: str) -> int:
+    return len(text)
+
+
 class NoModel:
     name = "no model"
 
@@ -38,6 +43,16 @@ Step(prompt="x")  # error
 Step("a", "x")  # error
 Step("a", prompt="x", model=ScriptedModel(), effort="max", system="s", stop_sequences=["END"])
 
+Step("a", prompt="x", optional="yes", default="")  # error
+Step("a", prompt="x", optional=True, default=3)  # error
+Step("a", prompt="x", optional=True, default=None)  # error
+Step("a", prompt="x", optional=True, fallback=measure)  # error
+Step("a", prompt="x", optional=True, fallback="shout")  # error
+Step("a", prompt="x", output=int, optional=True, default=3)
+Step("a", prompt="x", optional=True, fallback=shout)
+step(optional="yes", default=3)  # error
+Chain("c", shout, deadline="5")  # error
+Chain("c", shout, deadline=5).run_sync("x", deadline="5")  # error
 Chain("c", shout, timeout=5)  # error
 Chain("c", shout, input_gates=[len])  # error
 Chain("c", shout, temperature=0.5, input_gates=[Gate(bool, "r")], gates_mode="lenient", max_reasks=0)
