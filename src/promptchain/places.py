@@ -100,12 +100,12 @@ class Held:
         """What holds for the model calls of ``gate``, or ``None`` where it asks no model."""
         if gate.arguments is None:
             return None
-        arguments = self.effective.arguments
-        lent = Layer(
-            self.effective.origins.get("model", ""),
-            Arguments(model=arguments.model, policy=arguments.policy),
+        arguments, origins = self.effective.arguments, self.effective.origins
+        said = (
+            Layer("judge", gate.arguments),
+            Layer(origins.get("model", ""), Arguments(model=arguments.model)),
+            Layer("step", Arguments(policy=arguments.policy)),
         )
-        said = (Layer("judge", gate.arguments), lent)
         if self.overrides is None:
             return resolved(said)
         return self.overrides.effective_of_gate(self.path_of(gate), said)
