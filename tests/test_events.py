@@ -86,3 +86,10 @@ def test_an_event_cannot_be_changed(kind: type[Event]) -> None:
     event = kind(**{field.name: 1 for field in dataclasses.fields(kind)})  # type: ignore[arg-type]
     with pytest.raises(dataclasses.FrozenInstanceError):
         event.at = 2.0  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_piece_of_text_matters_less_than_an_end_without_an_output() -> None:
+    levels = {kind.__name__: kind.level for kind in Event.__subclasses__()}
+    pieces = {"PartialOutput", "TextCommitted", "TextTentative", "Thinking"}
+    assert {name for name, level in levels.items() if level == "debug"} == pieces
+    assert {name for name, level in levels.items() if level == "error"} == {"StepFailed", "RunFailed"}

@@ -17,6 +17,7 @@ __all__ = [
     "AttemptFinished",
     "AttemptStarted",
     "CircuitChanged",
+    "CircuitState",
     "Event",
     "GateJudged",
     "Level",
@@ -40,7 +41,11 @@ __all__ = [
 ]
 
 Level: TypeAlias = Literal["debug", "info", "warning", "error"]
-"""How much an event matters to whoever runs the chain."""
+"""How much an event matters to whoever runs the chain: a piece of text or thinking is ``"debug"``, what went wrong and
+was mended ``"warning"``, what ended without an output ``"error"``, and all else ``"info"``."""
+
+CircuitState: TypeAlias = Literal["closed", "open", "half_open"]
+"""Whether requests are let through to a model, are not, or only one at a time, to try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,7 @@ class AttemptStarted(Event):
 class Thinking(Event):
     """A piece of the model's thinking; never part of the answer."""
 
+    level = "debug"
     attempt: int
     text: str
 
@@ -110,6 +116,7 @@ class TextTentative(Event):
         is_answer: Whether it is to be the answer of the run, or what an inner step makes on the way.
     """
 
+    level = "debug"
     attempt: int
     text: str
     is_answer: bool = False
@@ -124,6 +131,7 @@ class PartialOutput(Event):
         value: Plain data, as JSON has it, and not validated: fields may be missing, the last text cut short.
     """
 
+    level = "debug"
     attempt: int
     value: object
 
@@ -132,6 +140,7 @@ class PartialOutput(Event):
 class TextCommitted(Event):
     """Text of the run's answer that will not be taken back."""
 
+    level = "debug"
     attempt: int
     text: str
 
@@ -228,15 +237,15 @@ class CircuitChanged(Event):
     Attributes:
         model: Name of the model.
         endpoint: Address of the API, or ``None`` where the model does not say.
-        before: ``"closed"``, ``"open"`` or ``"half_open"``.
-        after: The same.
+        before: What it was.
+        after: What it is now.
     """
 
     level = "warning"
     model: str
     endpoint: str | None
-    before: str
-    after: str
+    before: CircuitState
+    after: CircuitState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +295,7 @@ class StepFailed(Event):
         seconds: How long the step took.
     """
 
+    level = "error"
     error: BaseException
     seconds: float
 
@@ -315,6 +325,7 @@ class RunFailed(Event):
         seconds: How long the run took.
     """
 
+    level = "error"
     error: BaseException
     ledger: Ledger
     seconds: float
