@@ -131,7 +131,7 @@ class BudgetExceededError(PromptChainError):
     """A request could have cost more than what is left of a budget, so it was not sent.
 
     Attributes:
-        budget: Name of the budget.
+        budget: Name of the budget; of one without a name what it is of, such as ``"of the run"``.
     """
 
     def __init__(self, message: str, *, budget: str) -> None:
