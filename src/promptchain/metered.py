@@ -68,6 +68,11 @@ class Metered:
         """The model's own name."""
         return self._model.name
 
+    @property
+    def announces_requests(self) -> bool:
+        """Whether the model says when a request leaves."""
+        return bool(getattr(self._model, "announces_requests", False))
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Pass on the model's reply, and record the attempt when it ends, in whichever way.
 
@@ -190,8 +195,7 @@ class Metered:
 
     def _is_unsent(self, failure: BaseException | None) -> bool:
         """Whether a call that ended before its first event surely sent nothing."""
-        announces = getattr(self._model, "announces_requests", False)
-        return announces or isinstance(failure, ConfigurationError | DefinitionError)
+        return self.announces_requests or isinstance(failure, ConfigurationError | DefinitionError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ class ModelTimeoutError(ModelError):
     Attributes:
         phase: Which limit of ``Timeout`` was passed (``"total"``, ``"attempt"``, ``"first_token"``, ``"idle"``), or
             ``None`` where it was the client's or the API's own.
+        by_deadline: Whether it was no more than what the run's deadline left for this request. Then it says
+            little of the model.
         retry_after: Seconds the API asks to wait (with 408), or ``None``.
         should_retry: The API's own word on whether to ask again (with 408), or ``None``.
     """
@@ -51,6 +53,7 @@ class ModelTimeoutError(ModelError):
         message: str,
         *,
         phase: str | None = None,
+        by_deadline: bool = False,
         retry_after: float | None = None,
         should_retry: bool | None = None,
         request_id: str | None = None,
@@ -58,6 +61,7 @@ class ModelTimeoutError(ModelError):
     ) -> None:
         super().__init__(message, request_id=request_id, billable=billable)
         self.phase = phase
+        self.by_deadline = by_deadline
         self.retry_after = retry_after
         self.should_retry = should_retry
 

@@ -11,13 +11,20 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NoReturn, cast
 from weakref import ReferenceType, ref
 
-from promptchain.errors import CircuitOpenError, ConflictError, ModelError, RateLimitError
-from promptchain.events import CircuitChanged
+from promptchain.errors import (
+    CircuitOpenError,
+    ConflictError,
+    ModelError,
+    ModelTimeoutError,
+    RateLimitError,
+)
+from promptchain.events import CircuitChanged, CircuitState
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished
 from promptchain.models import Model, model_named
+from promptchain.models.per_model import PerModel, endpoint_of
 from promptchain.policy import Breaker
 from promptchain.resilience.retrying import is_retryable
 from promptchain.resilience.wrapper import Wrapper
@@ -26,9 +33,7 @@ from promptchain.run import Run
 if TYPE_CHECKING:
     from pybreaker import CircuitBreaker, CircuitMemoryStorage
 
-__all__ = ["Circuit", "Guarded", "State", "circuit_of", "circuits"]
-
-State: TypeAlias = Literal["closed", "open", "half_open"]
+__all__ = ["Circuit", "Guarded", "circuit_of", "circuits"]
 
 # How long to stay away while somebody else is trying.
 _WHILE_PROBED: Final = 1.0
@@ -38,12 +43,11 @@ class _Failed(Exception):  # noqa: N818 - what pybreaker is told, and nobody els
     pass
 
 
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class _Pass:
-    """A call that was let through: in which period of the circuit, and whether to try."""
+    """A call that was let through, and in which period of the circuit."""
 
     period: int
-    is_probe: bool
 
 
 class Circuit:
@@ -61,18 +65,18 @@ class Circuit:
         self.endpoint = endpoint
         self._lock = threading.Lock()
         self._storage, self._counts = _pybreaker(breaker)
+        # What pybreaker says, which takes a while to ask for.
+        self._state: CircuitState = "closed"
         self._period = 0
         self._opened = 0.0
         # Weak, as whoever tries may be gone without a word, with its event loop.
         self._probe: ReferenceType[_Pass] | None = None
 
     @property
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         """``"closed"``, ``"open"``, or ``"half_open"``: it is being tried, or the next call will."""
         with self._lock:
-            if self._storage.state == "open" and self._left <= 0:
-                return "half_open"
-            return self._state
+            return "half_open" if self._state == "open" and self._left <= 0 else self._state
 
     @property
     def failures(self) -> int:
@@ -91,7 +95,7 @@ class Circuit:
             self._counts.close()
             self._next_period()
 
-    def admit(self) -> tuple[_Pass, State]:
+    def admit(self) -> tuple[_Pass, CircuitState]:
         """Let a call through, and say what the state was before.
 
         Raises:
@@ -99,6 +103,8 @@ class Circuit:
         """
         with self._lock:
             before = self._state
+            if before == "closed":
+                return _Pass(self._period), before
             if before == "open" and self._left <= 0:
                 self._counts.half_open()
                 self._next_period()
@@ -110,12 +116,11 @@ class Circuit:
                     model=self.model,
                     retry_after=left,
                 )
-            passed = _Pass(self._period, self._state == "half_open")
-            if passed.is_probe:
-                self._probe = ref(passed)
+            passed = _Pass(self._period)
+            self._probe = ref(passed)
             return passed, before
 
-    def judge(self, passed: _Pass, *, succeeded: bool | None) -> tuple[State, State]:
+    def judge(self, passed: _Pass, *, succeeded: bool | None) -> tuple[CircuitState, CircuitState]:
         """Take the verdict on a call, ``None`` for none, and say the states before and after."""
         with self._lock:
             before = self._state
@@ -125,13 +130,13 @@ class Circuit:
                 if succeeded is not None and not (succeeded and before == "closed" and not self.failures):
                     with suppress(_Failed):
                         self._counts.call(_nothing if succeeded else _fail)
-                if self._state != before:
-                    self._next_period()
+                    if self._state != self._told_state:
+                        self._next_period()
             return before, self._state
 
     @property
-    def _state(self) -> State:
-        return cast("State", self._storage.state.replace("-", "_"))
+    def _told_state(self) -> CircuitState:
+        return cast("CircuitState", self._storage.state.replace("-", "_"))
 
     @property
     def _left(self) -> float:
@@ -140,12 +145,13 @@ class Circuit:
 
     @property
     def _retry_after(self) -> float:
-        if self._storage.state == "open":
+        if self._state == "open":
             return max(0.0, self._left)
         is_probed = self._probe is not None and self._probe() is not None
         return min(_WHILE_PROBED, self.breaker.reset) if is_probed else 0.0
 
     def _next_period(self) -> None:
+        self._state = self._told_state
         self._period += 1
         self._opened = time.monotonic()
         self._probe = None
@@ -211,17 +217,18 @@ class Guarded(Wrapper):
                 self._tell(*circuit.judge(passed, succeeded=False))
             raise
         finally:
-            if (
-                succeeded is None
-            ):  # cancelled, or refused for what is in the request: the API may well be there
+            # Cancelled, or refused for what is in the request: the API may well be there.
+            if succeeded is None:
                 circuit.judge(passed, succeeded=None)
 
     def _is_failure(self, error: ModelError) -> bool:
         if isinstance(error, RateLimitError):
             return self._circuit.breaker.counts_rate_limits
+        if isinstance(error, ModelTimeoutError) and error.by_deadline:
+            return False  # it was the caller who had no time
         return is_retryable(error) and not isinstance(error, ConflictError)
 
-    def _tell(self, before: State, after: State) -> None:
+    def _tell(self, before: CircuitState, after: CircuitState) -> None:
         if before != after:
             run = self._run
             circuit = self._circuit
@@ -237,10 +244,7 @@ class Guarded(Wrapper):
             )
 
 
-_Key: TypeAlias = tuple[Any, str, Breaker]
-_circuits: dict[_Key, Circuit] = {}
-# By identity: a model may be equal to another one, or have no hash.
-_of_models: dict[int, tuple[ReferenceType[Model], dict[_Key, Circuit]]] = {}
+_circuits: Final[PerModel[Circuit]] = PerModel()
 # A model may be collected while this is held.
 _registry = threading.RLock()
 
@@ -253,31 +257,16 @@ def circuit_of(model: str | Model, breaker: Breaker | None = None) -> Circuit:
         breaker: The numbers; left out, those of ``Breaker()``.
     """
     asked = model_named(model) if isinstance(model, str) else model
-    endpoint: str | None = getattr(asked, "endpoint", None)
-    # Of a class without weak references it cannot be seen when a model is gone: its models share by name.
-    key = (endpoint or type(asked), asked.name, breaker or Breaker())
+    numbers = breaker or Breaker()
+    key = (*_circuits.key(asked), numbers)
     with _registry:
-        held = _circuits if endpoint is not None else _held_by(asked)
-        if key not in held:
-            held[key] = Circuit(key[2], asked.name, endpoint)
-        return held[key]
-
-
-def _held_by(model: Model) -> dict[_Key, Circuit]:
-    """The circuits of a model without an endpoint, which go with it."""
-    number = id(model)
-    if number not in _of_models:
-        try:
-            _of_models[number] = (ref(model, lambda _: _of_models.pop(number, None)), {})
-        except TypeError:
-            return _circuits
-    return _of_models[number][1]
+        kept = _circuits.of(asked)
+        if key not in kept:
+            kept[key] = Circuit(numbers, asked.name, endpoint_of(asked))
+        return kept[key]
 
 
 def circuits() -> Sequence[Circuit]:
     """Every circuit of this process, so that its state can be read and it can be reset."""
     with _registry:
-        return (
-            *_circuits.values(),
-            *(circuit for _, held in tuple(_of_models.values()) for circuit in held.values()),
-        )
+        return tuple(_circuits)

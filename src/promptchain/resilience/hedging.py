@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import Any, Final
 
 from promptchain.events import RequestHedged
-from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, TextDelta, ThinkingDelta
+from promptchain.messages import (
+    ModelEvent,
+    ModelRequest,
+    ReplyFinished,
+    RequestReady,
+    TextDelta,
+    ThinkingDelta,
+)
 from promptchain.models import Model
 from promptchain.policy import Hedge
 from promptchain.resilience.wrapper import Wrapper
@@ -25,17 +32,23 @@ class _Lane:
     """One of the requests, read in a task of its own.
 
     Attributes:
+        left: Done when the request has left, with the time of the event loop; or when it is decided. A model that does
+            not say so is taken to have left at once.
         decided: Done as soon as the reply begins, or the request ends without one.
         failure: What it ended with.
         task: Reads it.
     """
 
     def __init__(self, model: Model, request: ModelRequest) -> None:
-        self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.left: asyncio.Future[float] = self._loop.create_future()
+        self.decided: asyncio.Future[None] = self._loop.create_future()
         self.failure: BaseException | None = None
         self._events: deque[ModelEvent] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+        if not getattr(model, "announces_requests", False):
+            self._leave()
         self.task = asyncio.create_task(self._read(model, request))
 
     async def events(self) -> AsyncGenerator[ModelEvent, None]:
@@ -60,6 +73,8 @@ class _Lane:
                     self._changed.set()
                     if isinstance(event, TextDelta | ThinkingDelta | ReplyFinished):
                         self._decide()
+                    elif isinstance(event, RequestReady):
+                        self._leave()
                     while len(self._events) >= _AHEAD:
                         self._room.clear()
                         await self._room.wait()
@@ -69,7 +84,12 @@ class _Lane:
             self._decide()
             self._changed.set()
 
+    def _leave(self) -> None:
+        if not self.left.done():
+            self.left.set_result(self._loop.time())
+
     def _decide(self) -> None:
+        self._leave()
         if not self.decided.done():
             self.decided.set_result(None)
 
@@ -103,7 +123,7 @@ class Hedged(Wrapper):
         finally:
             for lane in lanes:
                 lane.task.cancel()
-            await asyncio.wait([lane.task for lane in lanes])
+            await _ended([lane.task for lane in lanes])
 
     async def _first(self, lanes: list[_Lane], request: ModelRequest) -> _Lane:
         hedge, run = self._hedge, self._run
@@ -111,12 +131,15 @@ class Hedged(Wrapper):
             running = [lane for lane in lanes if lane.failure is None]
             if not running:
                 return lanes[0]
-            extra = len(lanes) <= hedge.max_extra
-            done, _ = await asyncio.wait(
-                [lane.decided for lane in running],
-                timeout=hedge.after if extra else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            newest = lanes[-1].left
+            seconds = None
+            if len(lanes) <= hedge.max_extra and newest.done():
+                seconds = max(0.0, newest.result() + hedge.after - asyncio.get_running_loop().time())
+            waits: list[asyncio.Future[Any]] = [lane.decided for lane in running]
+            if not newest.done():
+                # One that waits to be let through is not slow, and another would only wait behind it.
+                waits.append(newest)
+            done, _ = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             for lane in running:
                 if lane.decided in done and lane.failure is None:
                     return lane
@@ -127,3 +150,15 @@ class Hedged(Wrapper):
                     )
                 )
                 lanes.append(_Lane(self._lane(), request))
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until all have ended, also where somebody cancels this meanwhile, which is then told."""
+    cancelled: asyncio.CancelledError | None = None
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -29,25 +29,32 @@ def protected(model: Model, run: Run) -> Model:
     """
     said = run.arguments.policy
     policy = DEFAULT_POLICY if said is None else said.over(DEFAULT_POLICY)
-    asked = _with_retries(model, policy, run)
     # Who is asked in the place of every model is so in the place of these, too.
+    others: Sequence[Model] = ()
     if isinstance(policy.fallback, Fallback) and run.execution.model is None:
-        others = [_with_retries(other, policy, run) for other in policy.fallback.models]
-        asked = FallingBack(asked, others, run)
+        others = policy.fallback.models
+    asked, *behind = (
+        _with_retries(each, policy, run, behind=len(others) - place)
+        for place, each in enumerate((model, *others))
+    )
+    if behind:
+        asked = FallingBack(asked, behind, run)
     if isinstance(policy.timeout, Timeout) and policy.timeout.total is not None:
         whole = replace(_NO_TIMEOUT, total=policy.timeout.total)
         asked = Timed(asked, whole)
     return asked
 
 
-def _with_retries(model: Model, policy: Policy, run: Run) -> Model:
+def _with_retries(model: Model, policy: Policy, run: Run, *, behind: int) -> Model:
+    """The model with its retries; ``behind`` says how many other models are there to be asked after it."""
     retried: Retried | None = None
 
     def share() -> float | None:
         """What is left of the deadline is shared by the requests that may still follow."""
-        if run.deadline is None or retried is None or retried.left < 2 or run.execution.has_committed:
+        requests = (1 if retried is None else retried.left) + behind
+        if run.deadline is None or requests < 2 or run.execution.has_committed:
             return None
-        return run.deadline.left / retried.left
+        return run.deadline.left / requests
 
     lane = partial(_request, model, policy, run, share if run.deadline is not None else None)
     asked = Hedged(lane, policy.hedge, run) if isinstance(policy.hedge, Hedge) else lane()

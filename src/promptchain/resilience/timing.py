@@ -174,6 +174,7 @@ def _timed_out(phase: str, timeout: Timeout) -> ModelTimeoutError:
         return ModelTimeoutError(
             what.format("its share of the deadline"),
             phase=phase,
+            by_deadline=True,
         )
     return ModelTimeoutError(
         f"{what.format(f'{getattr(timeout, phase):g} s')} (Timeout({phase}=...)).", phase=phase
