@@ -85,15 +85,19 @@ def _bounds(said: RateLimit) -> tuple[float, float]:
 
 
 class Average:
-    """A moving average that is guessed to the safe side, by twice the mean deviation, as TCP does its timeouts.
+    """A moving average that is guessed to the safe side, by some mean deviations, as TCP does its timeouts.
+
+    Args:
+        margin: How many.
 
     Attributes:
         guess: What the next value will hardly exceed; ``inf`` as long as there was none.
     """
 
-    __slots__ = ("_deviation", "_mean", "guess")
+    __slots__ = ("_deviation", "_margin", "_mean", "guess")
 
-    def __init__(self) -> None:
+    def __init__(self, margin: float) -> None:
+        self._margin = margin
         self._mean: float | None = None
         self._deviation = 0.0
         self.guess = math.inf
@@ -105,4 +109,4 @@ class Average:
         else:
             self._deviation += (abs(value - self._mean) - self._deviation) / 4
             self._mean += (value - self._mean) / 8
-        self.guess = self._mean + 2 * self._deviation
+        self.guess = self._mean + self._margin * self._deviation
