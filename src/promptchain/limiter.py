@@ -8,10 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
-from weakref import ReferenceType, WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 from promptchain.messages import ModelRequest, RateLimits
 from promptchain.models import Model
+from promptchain.models.base import endpoint_of
+from promptchain.models.per_model import PerModel
 from promptchain.policy import Limits
 from promptchain.reckoning import Reckoning, Sending
 from promptchain.usage import Usage
@@ -169,35 +171,7 @@ class Limiter:
             self._queue.popleft()
 
 
-class _Limiters:
-    """The limiters of one event loop."""
-
-    def __init__(self) -> None:
-        self._by_key: dict[tuple[object, ...], Limiter] = {}
-        self._by_identity: dict[int, tuple[ReferenceType[Model], Limiter]] = {}
-
-    def by_key(self, key: tuple[object, ...], *, cautious: bool) -> Limiter:
-        limiter = self._by_key.get(key)
-        if limiter is None:
-            if len(self._by_key) >= _MAX_LIMITERS:
-                self._by_key = {known: kept for known, kept in self._by_key.items() if not kept.is_idle}
-            limiter = self._by_key[key] = Limiter(cautious=cautious)
-        return limiter
-
-    def by_identity(self, model: Model) -> Limiter:
-        number = id(model)
-        if number in self._by_identity:
-            return self._by_identity[number][1]
-        forget = self._by_identity.pop
-        limiter = Limiter(cautious=False)
-        try:
-            self._by_identity[number] = (ref(model, lambda _: forget(number, None)), limiter)
-        except TypeError:  # its class has slots, and none for this
-            return self.by_key((type(model), model.name), cautious=False)
-        return limiter
-
-
-_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Limiters] = WeakKeyDictionary()
+_loops: WeakKeyDictionary[asyncio.AbstractEventLoop, PerModel[Limiter]] = WeakKeyDictionary()
 
 
 def limiter_of(model: Model) -> Limiter:
@@ -211,8 +185,13 @@ def limiter_of(model: Model) -> Limiter:
         # What once waited holds its loop, which would not go away by itself.
         for closed in [other for other in list(_loops) if other.is_closed()]:
             _loops.pop(closed, None)
-        limiters = _loops[loop] = _Limiters()
-    endpoint = getattr(model, "endpoint", None)
-    if endpoint is None:
-        return limiters.by_identity(model)
-    return limiters.by_key((endpoint, getattr(model, "account", None), model.name), cautious=True)
+        limiters = _loops[loop] = PerModel()
+    kept = limiters.of(model)
+    key = (*limiters.key(model), getattr(model, "account", None))
+    limiter = kept.get(key)
+    if limiter is None:
+        if len(kept) >= _MAX_LIMITERS:
+            for idle in [known for known, other in kept.items() if other.is_idle]:
+                del kept[idle]
+        limiter = kept[key] = Limiter(cautious=endpoint_of(model) is not None)
+    return limiter

@@ -19,8 +19,8 @@ from promptchain.models.clients import (
     Client,
     Pass,
     account_of,
+    address_of,
     default_client,
-    endpoint_of,
     one_pass,
     own_client,
     refuse_other_loop,
@@ -108,7 +108,7 @@ class AnthropicModel:
     @property
     def endpoint(self) -> str:
         """The address of the API, without a slash at its end."""
-        return endpoint_of(self._given, self._base_url)
+        return address_of(self._given, self._base_url)
 
     @property
     def account(self) -> Account:

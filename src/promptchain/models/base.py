@@ -34,6 +34,7 @@ __all__ = [
     "Model",
     "complete",
     "count_input",
+    "endpoint_of",
     "forbid_real_calls",
     "prepare",
     "refuse_real_call",
@@ -134,6 +135,16 @@ async def count_input(model: Model, request: ModelRequest) -> int | None:
             return await count(request)
     except Exception:  # noqa: BLE001 - whatever it is, a bound is known without it
         return None
+
+
+def endpoint_of(model: Model) -> str | None:
+    """The address of the API that ``model`` asks, or ``None`` where it does not say.
+
+    A model that can say has an attribute ``endpoint``. Those that have the same one, and the same name, share what
+    is known of that API: whether it answers, and what its limits have left.
+    """
+    endpoint: str | None = getattr(model, "endpoint", None)
+    return endpoint
 
 
 def renamed(model: Model, name: str) -> Model | None:

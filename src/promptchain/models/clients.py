@@ -36,9 +36,9 @@ __all__ = [
     "Client",
     "Pass",
     "account_of",
+    "address_of",
     "credentials_found",
     "default_client",
-    "endpoint_of",
     "one_pass",
     "own_client",
     "refuse_other_loop",
@@ -193,7 +193,7 @@ def account_of(client: Client | None, api_key: str | None) -> Account:
     return Account(tuple(map(read, _VARIABLES)))
 
 
-def endpoint_of(client: Client | None, base_url: str | None) -> str:
+def address_of(client: Client | None, base_url: str | None) -> str:
     """The address of the API, without a slash at its end."""
     address = base_url if client is None else str(client.base_url)
     return (address or os.environ.get("ANTHROPIC_BASE_URL") or _ENDPOINT).rstrip("/")

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import pydantic_core
 
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, TextDelta
-from promptchain.models.base import Model, count_input, prepare, renamed
+from promptchain.models.base import Model, count_input, endpoint_of, prepare, renamed
 
 __all__ = ["JsonReader", "SchemaInPrompt", "schema_told"]
 
@@ -69,7 +69,7 @@ class SchemaInPrompt:
     @property
     def endpoint(self) -> str | None:
         """The address of the model that is asked, or ``None`` where it does not say."""
-        return getattr(self._model, "endpoint", None)
+        return endpoint_of(self._model)
 
     @property
     def account(self) -> object:

@@ -24,7 +24,8 @@ from promptchain.errors import (
 from promptchain.events import CircuitChanged, CircuitState
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished
 from promptchain.models import Model, model_named
-from promptchain.models.per_model import PerModel, endpoint_of
+from promptchain.models.base import endpoint_of
+from promptchain.models.per_model import PerModel
 from promptchain.policy import Breaker
 from promptchain.resilience.retrying import is_retryable
 from promptchain.resilience.wrapper import Wrapper
