@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Self
+from typing import Final, NamedTuple, Self
 
 from promptchain.errors import ModelTimeoutError
 from promptchain.messages import ModelEvent, ModelRequest, RequestReady, TextDelta, ThinkingDelta
@@ -15,6 +15,21 @@ from promptchain.policy import Timeout
 from promptchain.resilience.wrapper import Wrapper
 
 __all__ = ["Timed"]
+
+
+class _Limit(NamedTuple):
+    """What a wait can meet: a field of ``Timeout``, or what a deadline leaves of it."""
+
+    phase: str
+    told: str
+    by_deadline: bool = False
+
+
+_TOTAL: Final = _Limit("total", "the reply took longer than {} in total, with all attempts")
+_ATTEMPT: Final = _Limit("attempt", "the reply took longer than {}")
+_FIRST_TOKEN: Final = _Limit("first_token", "no first token came within {}")
+_IDLE: Final = _Limit("idle", "the reply stopped for longer than {}")
+_SHARED: Final = {limit: limit._replace(by_deadline=True) for limit in (_FIRST_TOKEN, _IDLE)}
 
 
 class Timed(Wrapper):
@@ -48,40 +63,39 @@ class Timed(Wrapper):
         async with aclosing(self._model.stream(request)) as events:
             with _Alarm(self._timeout.idle or math.inf) as alarm:
                 while True:
-                    phase, seconds = self._most(alarm.waited, has_begun=has_begun)
+                    limit, seconds = self._most(alarm.waited, has_begun=has_begun)
                     alarm.set(seconds)
                     try:
                         event = await anext(events)
                     except BaseException as error:
                         if alarm.is_why():
-                            raise _timed_out(phase, self._timeout) from error
+                            raise _timed_out(limit, self._timeout) from error
                         if isinstance(error, StopAsyncIteration):
                             return
                         raise
                     alarm.stop()
                     if alarm.is_why():  # the model did not let itself be ended
-                        raise _timed_out(phase, self._timeout)
+                        raise _timed_out(limit, self._timeout)
                     if isinstance(event, TextDelta | ThinkingDelta):
                         has_begun = True
                     elif isinstance(event, RequestReady) and self._timeout.total is None:
                         alarm.waited = 0.0  # only now it leaves
                     yield event
 
-    def _most(self, waited: float, *, has_begun: bool) -> tuple[str, float | None]:
+    def _most(self, waited: float, *, has_begun: bool) -> tuple[_Limit, float | None]:
         """Which limit the next wait meets first, and after how many seconds."""
         timeout = self._timeout
         silence = timeout.idle if has_begun else timeout.first_token
-        phase = "idle" if has_begun else "first_token"
+        limit = _IDLE if has_begun else _FIRST_TOKEN
         if not has_begun and silence is not None:
             silence -= waited
         share = self._share() if self._share is not None else None
         if share is not None and (silence is None or share < silence):
-            silence, phase = share, f"share:{phase}"
-        for name in ("attempt", "total"):
-            whole: float | None = getattr(timeout, name)
+            silence, limit = share, _SHARED[limit]
+        for whole, its_limit in ((timeout.attempt, _ATTEMPT), (timeout.total, _TOTAL)):
             if whole is not None and (silence is None or whole - waited < silence):
-                silence, phase = whole - waited, name
-        return phase, silence
+                silence, limit = whole - waited, its_limit
+        return limit, silence
 
 
 class _Alarm:
@@ -162,20 +176,10 @@ class _Alarm:
             self._timer = self._loop.call_at(self._due, self._look)
 
 
-def _timed_out(phase: str, timeout: Timeout) -> ModelTimeoutError:
-    shared, _, phase = phase.rpartition(":")
-    what = {
-        "total": "the reply took longer than {} in total, with all attempts",
-        "attempt": "the reply took longer than {}",
-        "first_token": "no first token came within {}",
-        "idle": "the reply stopped for longer than {}",
-    }[phase]
-    if shared:
-        return ModelTimeoutError(
-            what.format("its share of the deadline"),
-            phase=phase,
-            by_deadline=True,
-        )
-    return ModelTimeoutError(
-        f"{what.format(f'{getattr(timeout, phase):g} s')} (Timeout({phase}=...)).", phase=phase
-    )
+def _timed_out(limit: _Limit, timeout: Timeout) -> ModelTimeoutError:
+    if limit.by_deadline:
+        told = f"{limit.told.format('its share of the deadline')}: allow the run more time."
+    else:
+        seconds: float = getattr(timeout, limit.phase)
+        told = f"{limit.told.format(f'{seconds:g} s')} (Timeout({limit.phase}=...))."
+    return ModelTimeoutError(told, phase=limit.phase, by_deadline=limit.by_deadline)
