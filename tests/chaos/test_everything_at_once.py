@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
+import runpy
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from promptchain import AnthropicModel, Chain, Step
+from promptchain import AnthropicModel, Chain, JudgeGate, Ledger, PromptChainError, Step
 from promptchain.budget import Budget
 from promptchain.errors import DeadlineError
-from promptchain.events import AttemptStarted, Event, RequestHedged, Waiting
+from promptchain.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    RequestHedged,
+    StepFailed,
+    TextRetracted,
+    TextTentative,
+    Waiting,
+)
+from promptchain.limiter import limiter_of
 from promptchain.messages import ModelEvent, ModelRequest, RequestReady
 from promptchain.resilience import Fallback, Hedge, Limits, Policy, Retry, circuit_of, circuits
 from promptchain.testing import Answer, Fault, MessagesAPI, Pace
@@ -127,3 +144,115 @@ async def test_who_is_cancelled_twice_in_a_race_leaves_nothing_behind() -> None:
     assert model.open == 0
     assert len(stream.ledger) == 2
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+laws = runpy.run_path(str(Path(__file__).parents[1] / "laws" / "test_ledger_is_the_bill.py"))
+
+
+class Chaos(laws["World"]):
+    """One seed: the chains, policies and faults of the law, with all that may stand around a request besides."""
+
+    def policy(self) -> Policy:
+        places = self.random.choice(
+            [Limits(), Limits(concurrency=1), Limits(concurrency=2, pace=False), None]
+        )
+        return Policy(limits=places).over(super().policy())
+
+    def step(self, name: str) -> Step[Any, Any]:
+        gates = [JudgeGate("It is kind.", on_fail="retry")] if self.chance(0.2) else []
+        instead: dict[str, Any] = {}
+        if self.chance(0.4):
+            other = Step("plan-b", prompt="Say {previous}")
+            instead = {"optional": True, **({"default": "d"} if self.chance(0.5) else {"fallback": other})}
+        return Step(name, prompt="Say {previous}", gates=gates, **instead)
+
+    def chain(self) -> Chain[Any, Any]:
+        inner = Chain("inner", super().chain(), deadline=0.5, budget=Budget(usd="0.01"))
+        return Chain("c", inner | self.step("last"), model=self.model, max_tokens=64, policy=self.policy())
+
+
+async def one_run(chaos: Chaos, request_id: str, budget: Budget, seen: list[Event]) -> tuple[str, Ledger]:
+    deadline = chaos.random.choice([None, 0.1, 0.4])
+    stream = chaos.chain().stream(
+        "hello", request_id=request_id, deadline=deadline, budget=budget, readers=[seen.append]
+    )
+    most = chaos.random.choice([0, 5, 1_000, 1_000])
+    with suppress(PromptChainError, TimeoutError):
+        async with asyncio.timeout(chaos.random.choice([0.05, 20, 20])), stream:
+            async for _ in stream:
+                most -= 1
+                if most < 0:
+                    break
+    return request_id, stream.ledger
+
+
+async def some_runs(seed: int, api: MessagesAPI, budget: Budget, where: str) -> dict[str, Ledger]:
+    chaos = Chaos(seed, api)
+    seen: list[list[Event]] = [[] for _ in range(4)]
+    runs = (one_run(chaos, f"{where}-{number}", budget, events) for number, events in enumerate(seen))
+    ledgers = dict(await asyncio.gather(*runs))
+    for events in seen:
+        assert_in_order(events)
+    for model in (chaos.model, chaos.other):
+        assert limiter_of(model).is_idle
+    return ledgers
+
+
+def sync_runs(seed: int, api: MessagesAPI, budget: Budget) -> dict[str, Ledger]:
+    chaos, ledgers = Chaos(seed, api), {}
+    for number in range(2):
+        request_id = f"sync-{seed}-{number}"
+        try:
+            ledgers[request_id] = chaos.chain().run_sync("hello", request_id=request_id, budget=budget).ledger
+        except PromptChainError as error:
+            ledgers[request_id] = pickle.loads(pickle.dumps(error)).ledger  # noqa: S301
+    return ledgers
+
+
+def assert_in_order(events: list[Event]) -> None:
+    """Attempts begin once, in order, and end; tentative text is void before other text of its step comes."""
+    begun: dict[str, list[int]] = defaultdict(list)
+    ended: dict[str, list[int]] = defaultdict(list)
+    tentative: dict[str, int] = {}
+    for event in events:
+        match event:
+            case AttemptStarted():
+                begun[event.step].append(event.attempt)
+            case AttemptFinished():
+                ended[event.step].append(event.record.number)
+                assert event.record.number in begun[event.step]
+            case TextTentative():
+                assert tentative.setdefault(event.step, event.attempt) == event.attempt
+            case TextRetracted():
+                assert tentative.pop(event.step) == event.attempt
+            case StepFailed():
+                assert event.step not in tentative
+            case _:
+                pass
+    assert {step: sorted(numbers) for step, numbers in ended.items()} == begun
+    assert all(numbers == [*range(1, len(numbers) + 1)] for numbers in begun.values())
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_in_threads_and_loops_at_once_the_ledger_is_the_bill_and_nothing_stays_held(seed: int) -> None:
+    with MessagesAPI() as api:
+        items = Chaos(seed, api).items()
+        api.script(*(next(items) for _ in range(400)))
+        budget = Budget(usd="0.05")
+        ledgers: dict[str, Ledger] = {}
+        for some in await asyncio.gather(
+            some_runs(seed, api, budget, "here"),
+            asyncio.to_thread(lambda: asyncio.run(some_runs(seed + 100, api, budget, "there"))),
+            *(asyncio.to_thread(sync_runs, seed + more, api, budget) for more in (200, 300)),
+        ):
+            ledgers |= some
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        await asyncio.to_thread(api.bill.wait, lambda bill: all(entry.ended for entry in bill))
+        for request_id, ledger in ledgers.items():
+            entries = [entry for entry in api.bill if entry.headers["x-request-id"] == request_id]
+            laws["assert_covered"](ledger, entries)
+        assert (budget.reserved_usd, budget.reserved_tokens, budget.account.queue) == (0, 0, [])
+        spent, billed = budget.spent_usd, api.bill.cost
+        assert spent is not None
+        assert billed is not None
+        assert billed <= spent <= Decimal("0.05")
