@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Model",
+    "announces_requests",
     "complete",
     "count_input",
     "endpoint_of",
@@ -145,6 +146,14 @@ def endpoint_of(model: Model) -> str | None:
     """
     endpoint: str | None = getattr(model, "endpoint", None)
     return endpoint
+
+
+def announces_requests(model: Model) -> bool:
+    """Whether ``model`` says when a request leaves, so that one which ends before that has surely sent nothing.
+
+    A model that always yields ``RequestReady`` first has an attribute ``announces_requests = True``.
+    """
+    return bool(getattr(model, "announces_requests", False))
 
 
 def renamed(model: Model, name: str) -> Model | None:

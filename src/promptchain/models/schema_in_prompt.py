@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 import pydantic_core
 
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, TextDelta
-from promptchain.models.base import Model, count_input, endpoint_of, prepare, renamed
+from promptchain.models.base import Model, announces_requests, count_input, endpoint_of, prepare, renamed
 
 __all__ = ["JsonReader", "SchemaInPrompt", "schema_told"]
 
@@ -64,7 +64,7 @@ class SchemaInPrompt:
     @property
     def announces_requests(self) -> bool:
         """Whether the model that is asked says when a request leaves."""
-        return bool(getattr(self._model, "announces_requests", False))
+        return announces_requests(self._model)
 
     @property
     def endpoint(self) -> str | None:

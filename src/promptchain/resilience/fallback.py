@@ -41,7 +41,12 @@ class FallingBack(Wrapper):
         self._run = run
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Pass on the reply of the first that answers, after ``ReplyRestarted`` where that is not the first."""
+        """Pass on the reply of the first that answers, after ``ReplyRestarted`` where that is not the first.
+
+        Raises:
+            ModelError: What the last one failed with, or another one in a way that no other model can mend.
+            DeadlineError: There is no time left to ask again.
+        """
         run = self._run
         asked = self._model
         for other in self._others:

@@ -18,6 +18,7 @@ from promptchain.messages import (
     ThinkingDelta,
 )
 from promptchain.models import Model
+from promptchain.models.base import announces_requests
 from promptchain.policy import Hedge
 from promptchain.resilience.wrapper import Wrapper
 from promptchain.run import Run
@@ -47,7 +48,7 @@ class _Lane:
         self._events: deque[ModelEvent] = deque()
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
-        if not getattr(model, "announces_requests", False):
+        if not announces_requests(model):
             self._leave()
         self.task = asyncio.create_task(self._read(model, request))
 

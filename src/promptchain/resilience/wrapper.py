@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from promptchain.models.base import Model
+from promptchain.models.base import Model, announces_requests
 
 __all__ = ["Wrapper"]
 
@@ -23,7 +23,7 @@ class Wrapper:
     @property
     def announces_requests(self) -> bool:
         """Whether the model that is asked says when a request leaves."""
-        return bool(getattr(self._model, "announces_requests", False))
+        return announces_requests(self._model)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._model!r})"
