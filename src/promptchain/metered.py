@@ -96,7 +96,8 @@ class Metered:
             async with aclosing(self._model.stream(request)) as events:
                 async for event in events:
                     if not number:
-                        number = self._begin()
+                        number = self._counted()
+                        self._tell_begin(number)
                         if isinstance(event, RequestReady):
                             started, began = time.time(), time.perf_counter()
                         yield RequestReady(number)
@@ -134,8 +135,9 @@ class Metered:
             failure = error
             raise
         finally:
+            is_told = number > 0
             if not number and not self._is_unsent(failure):
-                number = self._begin()
+                number = self._counted()
             if number:
                 usage, estimated = _settled(request, opening, count, closing, failure)
                 admission.settle(usage, failure, estimated=estimated)
@@ -153,7 +155,10 @@ class Metered:
                     request_id=(opening and opening.request_id) or getattr(failure, "request_id", None),
                     prices=run.arguments.prices,
                 )
+                # A reader may end all this: what is held is given back, and recorded, before anybody is told.
                 run.ledger.record(attempt)
+                if not is_told:
+                    self._tell_begin(number)
                 run.emit(AttemptFinished(at=run.seconds, step=run.path, record=attempt))
             else:
                 admission.release()
@@ -186,12 +191,15 @@ class Metered:
     def _tell_wait_for_budget(self) -> None:
         self._tell_wait("budget", None)
 
-    def _begin(self) -> int:
+    def _counted(self) -> int:
         run = self._run
         run.sent += 1
         run.phase = "first token"
-        run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=run.sent, model=self.name))
         return run.sent
+
+    def _tell_begin(self, number: int) -> None:
+        run = self._run
+        run.emit(AttemptStarted(at=run.seconds, step=run.path, attempt=number, model=self.name))
 
     def _is_unsent(self, failure: BaseException | None) -> bool:
         """Whether a call that ended before its first event surely sent nothing."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from promptchain import AnthropicModel, Chain, JudgeGate, Ledger, PromptChainError, Step
+from promptchain import AnthropicModel, Chain, JudgeGate, Ledger, PromptChainError, ScriptedModel, Step
 from promptchain.budget import Budget
 from promptchain.errors import DeadlineError
 from promptchain.events import (
@@ -256,3 +256,18 @@ async def test_in_threads_and_loops_at_once_the_ledger_is_the_bill_and_nothing_s
         assert spent is not None
         assert billed is not None
         assert billed <= spent <= Decimal("0.05")
+
+
+@pytest.mark.filterwarnings("error")
+async def test_a_reader_that_ends_the_run_when_a_request_leaves_leaves_no_money_held() -> None:
+    def reader(event: Event) -> None:
+        if isinstance(event, AttemptStarted):
+            raise TypeError("a reader's own")  # a warning, which is an error here
+
+    budget = Budget(usd=1)
+    chain = Chain("c", Step("s", prompt="{input}"), model=ScriptedModel("a", name=HAIKU), max_tokens=9)
+    with pytest.raises(PromptChainError, match="a reader of events failed") as caught:
+        await chain.run("x", budget=budget, readers=[reader])
+    assert caught.value.ledger is not None
+    assert len(caught.value.ledger) == 1
+    assert budget.reserved_usd == 0
