@@ -56,13 +56,13 @@ first = Step("first", prompt="{input}")
 last = Step("last", prompt="{previous}")
 judged = Step("judged", prompt="{input}", gates=[JudgeGate("r")])
 STALLS: dict[str, tuple[Stage[Any, Any], list[Any], str, str | None, int]] = {
-    "before any byte": (first | last, ["one", Fault.stall()], "first token", "last", 2),
-    "before the first token": (first | last, ["one", Fault.stall(after=2)], "first token", "last", 2),
-    "in the middle": (first | last, ["one", Fault.stall(after=9, answer=LONG)], "next token", "last", 2),
+    "before any byte": (first | last, ["one", Fault.stall()], "first_token", "last", 2),
+    "before the first token": (first | last, ["one", Fault.stall(after=2)], "first_token", "last", 2),
+    "in the middle": (first | last, ["one", Fault.stall(after=9, answer=LONG)], "next_token", "last", 2),
     "in the middle of an inner step": (
         first | last,
         [Fault.stall(after=9, answer=LONG)],
-        "next token",
+        "next_token",
         "first",
         1,
     ),
@@ -80,7 +80,7 @@ STALLS: dict[str, tuple[Stage[Any, Any], list[Any], str, str | None, int]] = {
     "in an inner chain": (
         first | Chain("inner", last),
         ["one", Fault.stall()],
-        "first token",
+        "first_token",
         "inner/last",
         2,
     ),

@@ -139,7 +139,8 @@ def test_a_step_and_a_chain_take_a_policy_and_nothing_else(wrong: Any) -> None:
 def test_a_fallback_takes_models_and_names() -> None:
     model = ScriptedModel(name="own")
     fallback = Fallback(["claude-haiku-4-5", model])
-    assert [other.name for other in fallback.models] == ["claude-haiku-4-5", "own"]
+    assert fallback.models == ("claude-haiku-4-5", model)
+    assert [other.name for other in fallback.behind(ScriptedModel())] == ["claude-haiku-4-5", "own"]
     assert fallback.models[1] is model
     assert Policy(fallback=fallback).fallback is fallback
 

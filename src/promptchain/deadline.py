@@ -12,15 +12,15 @@ from promptchain.errors import DeadlineError, PromptChainError
 
 __all__ = ["Deadline", "Phase", "Shares", "refuse_bad_deadline"]
 
-Phase: TypeAlias = Literal["queue", "backoff", "first token", "next token", "gate", "stage"]
+Phase: TypeAlias = Literal["queue", "backoff", "first_token", "next_token", "gate", "stage"]
 """What a run is doing: waiting to be let through (by a limit of the API or a budget), waiting before it asks again,
 waiting for the first token or the next one, in a gate, or in anything else of a stage, such as its function."""
 
 _DOING: Final[dict[Phase, str]] = {
     "queue": "while a request waited to be let through",
     "backoff": "while it waited to ask again",
-    "first token": "while it waited for the first token",
-    "next token": "while it waited for the next token",
+    "first_token": "while it waited for the first token",
+    "next_token": "while it waited for the next token",
     "gate": "in a gate",
     "stage": "in the middle of a stage",
 }

@@ -33,6 +33,7 @@ from promptchain.messages import (
     UsageReported,
 )
 from promptchain.models import Model
+from promptchain.models.base import announces_requests
 from promptchain.policy import Limits
 from promptchain.run import Run
 from promptchain.usage import Usage
@@ -71,7 +72,7 @@ class Metered:
     @property
     def announces_requests(self) -> bool:
         """Whether the model says when a request leaves."""
-        return bool(getattr(self._model, "announces_requests", False))
+        return announces_requests(self._model)
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Pass on the model's reply, and record the attempt when it ends, in whichever way.
@@ -104,9 +105,9 @@ class Metered:
                     if isinstance(event, TextDelta):
                         if first_text is None:
                             first_text = time.perf_counter() - began
-                        run.phase = "next token"
+                        run.phase = "next_token"
                     elif isinstance(event, ThinkingDelta):
-                        run.phase = "next token"
+                        run.phase = "next_token"
                     elif isinstance(event, RequestReady):
                         continue  # it and the next two are for the record alone
                     elif isinstance(event, LimitsReported):
@@ -194,7 +195,7 @@ class Metered:
     def _counted(self) -> int:
         run = self._run
         run.sent += 1
-        run.phase = "first token"
+        run.phase = "first_token"
         return run.sent
 
     def _tell_begin(self, number: int) -> None:

@@ -157,7 +157,7 @@ class ModelCall:
     def _fallbacks(self) -> Sequence[Model]:
         policy = self.arguments.policy
         fallback = None if policy is None else policy.fallback
-        return fallback.models if isinstance(fallback, Fallback) else ()
+        return fallback.behind(self.model) if isinstance(fallback, Fallback) and self.model else ()
 
 
 def refuse_doubles(calls: Sequence[ModelCall], chain: str) -> None:

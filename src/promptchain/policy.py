@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final, TypeAlias
 
 from promptchain.errors import DefinitionError
-from promptchain.models import Model, model_of
+from promptchain.models import Model, in_place_of, model_named, model_of
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -33,8 +33,8 @@ class Retry:
     inside a stream. ``x-should-retry`` of the API goes before that. The wait before attempt ``n + 1`` is
     ``min(max_wait, multiplier * (2 ** (n - 1) + random(0, 1)))`` seconds; where the API says when
     (``retry-after-ms``, ``retry-after``), it is that and up to a twentieth more. Where it is longer than
-    ``max_wait`` or than the deadline leaves, the failure is the answer at once. After committed text nothing is
-    asked again.
+    ``max_wait``, the failure is the answer at once; where it is longer than the deadline leaves, a
+    ``DeadlineError`` is, of which it is the cause. After committed text nothing is asked again.
 
     Attributes:
         attempts: Most requests for one reply, the first one included.
@@ -116,21 +116,24 @@ class Fallback:
     ``StepResult.model`` says who answered.
 
     Args:
-        models: Names, or models. A name is asked for at the address of Anthropic's own API.
+        models: Names, or models. A name is asked for where the first model is: with its client, key and address.
     """
 
-    models: tuple[Model, ...]
+    models: tuple[str | Model, ...]
 
     def __init__(self, models: Sequence[str | Model]) -> None:
-        given: Any = models
+        given: object = models
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
             raise DefinitionError(
                 f"Fallback takes a list of models, as in Fallback(['claude-sonnet-5-5']), not {models!r}."
             )
-        found = tuple(model_of(model) for model in models)
-        object.__setattr__(self, "models", tuple(model for model in found if model is not None))
-        if len(self.models) != len(found):
+        if any(model_of(model) is None for model in models):
             raise DefinitionError("Fallback takes names and models, and None is neither.")
+        object.__setattr__(self, "models", tuple(models))
+
+    def behind(self, first: Model) -> Sequence[Model]:
+        """The models that are asked where ``first`` does not answer."""
+        return [_in_company(model, first) for model in self.models]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +234,13 @@ class Policy:
         """This policy, and of the parts that it leaves out those of ``outer``."""
         lent = {name: getattr(outer, name) for name in _PARTS if getattr(self, name) is LEFT_OUT}
         return replace(self, **lent) if lent else self
+
+
+def _in_company(model: str | Model, first: Model) -> Model:
+    if not isinstance(model, str):
+        return model
+    named = model_named(model)
+    return in_place_of(first, named) or named
 
 
 def _refuse(part: object, name: str, *, is_right: bool, kind: str) -> None:

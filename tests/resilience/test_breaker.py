@@ -592,3 +592,14 @@ async def test_a_clock_that_is_set_does_not_matter(monkeypatch: pytest.MonkeyPat
     circuit.judge(passed, succeeded=False)
     assert circuit.state == "open"
     assert 29 < circuit.retry_after <= 30
+
+
+async def test_a_call_that_opens_the_circuit_itself_says_what_it_failed_with(
+    messages_api: MessagesAPI,
+) -> None:
+    messages_api.script(*[Fault.status(529)] * 5)
+    policy = Policy(retry=Retry(attempts=5, multiplier=0.01), breaker=Breaker(failures=3))
+    with pytest.raises(CircuitOpenError) as caught:
+        await Chain("c", Step("ask", prompt="x"), model="claude-haiku-4-5", policy=policy).run("x")
+    assert isinstance(caught.value.__cause__, OverloadedError)
+    assert len(messages_api.bill) == 3

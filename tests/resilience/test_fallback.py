@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from promptchain import Chain, Gate, JudgeGate, ScriptedModel, Step
+from promptchain import AnthropicModel, Chain, Gate, JudgeGate, ScriptedModel, Step
 from promptchain.errors import (
     AuthenticationError,
     BadRequestError,
@@ -254,5 +254,22 @@ def test_what_is_no_list_of_models_is_refused() -> None:
     for wrong in ("claude-haiku-4-5", [], None, 3, [None], [HAIKU, 3], [object()], ["two words"]):
         with pytest.raises(DefinitionError):
             Fallback(wrong)
-    assert [model.name for model in Fallback([HAIKU, ScriptedModel(name="s")]).models] == [HAIKU, "s"]
     assert Fallback([HAIKU]) == Fallback([HAIKU])
+
+
+async def test_a_name_is_asked_for_where_the_first_model_is(
+    monkeypatch: pytest.MonkeyPatch, messages_api: MessagesAPI
+) -> None:
+    messages_api.script(Fault.status(529), "an answer")
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    first = AnthropicModel(HAIKU, base_url=messages_api.url, api_key="own")
+    chain = Chain(
+        "c", Step("ask", prompt="x"), model=first, policy=Policy(retry=None, fallback=Fallback([OPUS]))
+    )
+    result = await chain.run("x")
+    assert result.output == "an answer"
+    assert [(entry.model, entry.headers["authorization"]) for entry in messages_api.bill] == [
+        (HAIKU, "Bearer own"),
+        (OPUS, "Bearer own"),
+    ]

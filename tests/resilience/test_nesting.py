@@ -148,7 +148,7 @@ def has(kind: type[Event], count: int = 1) -> Callable[[list[Event]], bool]:
 
 
 PHASES: dict[str, tuple[list[Any], Callable[[list[Event]], bool]]] = {
-    "first token": ([Fault.stall()], has(AttemptStarted)),
+    "first_token": ([Fault.stall()], has(AttemptStarted)),
     "behind the head": ([Fault.stall(after=2)], has(AttemptStarted)),
     "backoff": ([Fault.status(529, retry_after=20)], has(RetryScheduled)),
     "second attempt": ([Fault.status(529, retry_after=0), Fault.stall()], has(AttemptStarted, 2)),

@@ -51,7 +51,7 @@ def _fields(part: Any) -> Mapping[str, Any] | None:
     if part is None:
         return None
     if isinstance(part, Fallback):
-        return {"models": [model.name for model in part.models]}
+        return {"models": [model if isinstance(model, str) else model.name for model in part.models]}
     return {field.name: getattr(part, field.name) for field in fields(part)}
 
 

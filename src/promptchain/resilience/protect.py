@@ -25,14 +25,15 @@ _NO_TIMEOUT: Final = Timeout(attempt=None, first_token=None, idle=None)
 def protected(model: Model, run: Run) -> Model:
     """``model`` as the step of ``run`` asks it: on the ledger, and behind the policy that holds there.
 
-    It is made for one reply: ``fallback(retry(hedge(breaker(meter(timeout(model))))))``.
+    It is made for one reply: ``fallback(retry(hedge(breaker(meter(timeout(model))))))``, and ``Timeout.total`` around
+    all of it.
     """
     said = run.arguments.policy
     policy = DEFAULT_POLICY if said is None else said.over(DEFAULT_POLICY)
     # Who is asked in the place of every model is so in the place of these, too.
     others: Sequence[Model] = ()
     if isinstance(policy.fallback, Fallback) and run.execution.model is None:
-        others = policy.fallback.models
+        others = policy.fallback.behind(model)
     asked, *behind = (
         _with_retries(each, policy, run, behind=len(others) - place)
         for place, each in enumerate((model, *others))

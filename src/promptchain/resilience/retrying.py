@@ -10,6 +10,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from promptchain.errors import (
+    CircuitOpenError,
     ConflictError,
     DeadlineError,
     ModelConnectionError,
@@ -82,6 +83,7 @@ class Retried(Wrapper):
         decisions: AsyncRetrying | None = None
         attempt: AttemptManager | None = None
         run = self._run
+        failure: ModelError | None = None
         while True:
             number = 0
             try:
@@ -91,6 +93,8 @@ class Retried(Wrapper):
                             number = event.attempt
                         yield event
             except ModelError as error:
+                if isinstance(error, CircuitOpenError) and failure is not None:
+                    raise error from failure  # the failures of this call were among those that opened it
                 failure = error
             else:
                 return
