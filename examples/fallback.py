@@ -30,14 +30,13 @@ def tell(event: Event) -> None:
 
 
 def chain_at(url: str) -> Chain[str, str]:
-    first, second, third = (
-        AnthropicModel(name, base_url=url, api_key="local")
-        for name in ("claude-haiku-4-5", "claude-sonnet-5-5", "claude-opus-5-5")
-    )
+    haiku = AnthropicModel("claude-haiku-4-5", base_url=url, api_key="local")
     # With a gate the text of a reply is tentative until it is all there, so a refusal in the middle can be mended.
     tide = Step("tide", prompt="Explain: {input}", gates=[Gate(lambda text: bool(text.strip()), "empty")])
-    policy = Policy(fallback=Fallback([second, third]), retry=Retry(attempts=2, multiplier=0.05))
-    return Chain("explain", tide, model=first, policy=policy)
+    # Names are asked for where the first model is.
+    others = Fallback(["claude-sonnet-5-5", "claude-opus-5-5"])
+    policy = Policy(fallback=others, retry=Retry(attempts=2, multiplier=0.05))
+    return Chain("explain", tide, model=haiku, policy=policy)
 
 
 async def main() -> None:
