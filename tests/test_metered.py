@@ -11,7 +11,7 @@ import pytest
 
 from promptchain import Chain, Run, Step, Usage
 from promptchain.errors import MissingKeyError, ModelError, OutputTypeError, RateLimitError
-from promptchain.events import AttemptFinished, AttemptStarted, Event, RunFailed
+from promptchain.events import AttemptFinished, AttemptStarted, Event, RetryScheduled, RunFailed, Waiting
 from promptchain.messages import (
     ModelEvent,
     ModelRequest,
@@ -24,6 +24,7 @@ from promptchain.messages import (
 from promptchain.metered import Metered
 from promptchain.models.scripted import ScriptedModel
 from promptchain.resilience import Policy
+from promptchain.testing import Fault, MessagesAPI
 
 REQUEST = ModelRequest(messages=({"role": "user", "content": "ü" * 10},), max_tokens=100)
 
@@ -301,3 +302,15 @@ async def test_the_clock_of_an_attempt_begins_when_its_request_leaves() -> None:
 
     result = await Chain("c", Step("a", prompt="x"), model=Preparing()).run("x")
     assert result.seconds - result.ledger[0].seconds >= 0.3
+
+
+async def test_a_limit_for_longer_than_a_minute_is_told_instead_of_waited_for(
+    messages_api: MessagesAPI,
+) -> None:
+    messages_api.script(Fault.status(429, retry_after=3600), "an answer")
+    seen: list[Event] = []
+    chain = Chain("c", Step("a", prompt="{input}"), model="claude-haiku-4-5")
+    with pytest.raises(RateLimitError):
+        await chain.run("x", readers=[seen.append])
+    assert (await chain.run("x", readers=[seen.append])).output == "an answer"
+    assert not [event for event in seen if isinstance(event, Waiting | RetryScheduled)]

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from promptchain.budget import Reservation, reserve
 from promptchain.errors import (
@@ -39,6 +39,10 @@ from promptchain.run import Run
 from promptchain.usage import Usage
 
 __all__ = ["Metered"]
+
+# Within it every limit of the API is full again. What is to last longer is not a matter of pace: whoever asks
+# meanwhile is told so by the API, instead of waiting here.
+_MINUTE: Final = 60.0
 
 
 class Metered:
@@ -222,7 +226,7 @@ class _Admission:
             if isinstance(failure, RateLimitError):
                 if failure.limits is not None:
                     self.ticket.report(failure.limits)
-                if failure.retry_after is not None:
+                if failure.retry_after is not None and failure.retry_after <= _MINUTE:
                     self.ticket.blocked(failure.retry_after)
             self.ticket.leave(usage, estimated=estimated)
 

@@ -59,7 +59,8 @@ class Breaker:
     There is one circuit a process for each endpoint, model and set of these numbers, shared by all chains. It is
     closed; after ``failures`` failures it opens, and calls fail at once with ``CircuitOpenError``; after
     ``reset`` seconds one request is let through to try, one at a time. ``successes`` of them close it, a failure
-    opens it again. A call that was cancelled is no verdict, nor is one that began before the state changed.
+    opens it again. A call that was cancelled is no verdict, nor is one that began before the state changed, or that only a
+    deadline found too slow.
     Failures are those that ``Retry`` counts as such, 409 and 429 left out.
 
     Attributes:
@@ -122,7 +123,7 @@ class Fallback:
     models: tuple[str | Model, ...]
 
     def __init__(self, models: Sequence[str | Model]) -> None:
-        given: object = models
+        given: Any = models
         if isinstance(given, str) or not isinstance(given, Sequence) or not given:
             raise DefinitionError(
                 f"Fallback takes a list of models, as in Fallback(['claude-sonnet-5-5']), not {models!r}."
@@ -144,7 +145,7 @@ class Hedge:
     at the 95th percentile of the time to the first token about one request in twenty is sent twice.
 
     Attributes:
-        after: Seconds without a first token after which the model is asked again.
+        after: Seconds without a first token, since the request has left, after which the model is asked again.
         max_extra: How often at most, each time after as many seconds more.
     """
 

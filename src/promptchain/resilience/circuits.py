@@ -112,8 +112,8 @@ class Circuit:
             left = self._retry_after
             if left > 0:
                 raise CircuitOpenError(
-                    f"{self.model} failed {self.breaker.failures} times in a row and is left alone; "
-                    f"it is tried again in {left:.3g} s.",
+                    f"{self.model} failed too often in a row and is left alone; it is tried again in {left:.3g} s: "
+                    "wait so long, or name another model in the policy, as in Fallback(['claude-sonnet-5-5']).",
                     model=self.model,
                     retry_after=left,
                 )
