@@ -1,6 +1,6 @@
 """What the policy costs where nothing goes wrong, and what hedging does to a slow tail.
 
-``python benchmarks/policy.py`` prints both and ends within 20 seconds. The first is CPU time of a call to a model that
+``python benchmarks/policy.py`` prints it and ends within 20 seconds. The first is CPU time of a call to a model that
 costs nothing, the default policy minus all parts ``None``: of each the least of many short rounds in turn, as whatever
 else a machine does only adds to it. The second is the time of runs against a simulated Messages API on this machine,
 of whose requests one in twenty is slow: without and with ``Hedge``, and how many requests were sent.
@@ -8,14 +8,17 @@ of whose requests one in twenty is slow: without and with ``Hedge``, and how man
 
 import argparse
 import asyncio
+import contextlib
 import math
 import random
+import statistics
 import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 
-from promptchain import AnthropicModel, Chain, Step
+from promptchain import AnthropicModel, Chain, ScriptedModel, Step
+from promptchain.errors import CircuitOpenError, OverloadedError
 from promptchain.messages import ModelEvent, ModelRequest, ReplyFinished, ReplyStarted, TextDelta
 from promptchain.resilience import Breaker, Hedge, Limits, Policy, Retry, Timeout
 from promptchain.testing import Answer, MessagesAPI, Pace, RecordedRequest
@@ -68,6 +71,23 @@ def cost(deltas: int, calls: int, rounds: int) -> dict[str, float]:
         for name in least:
             least[name] = min(least[name], asyncio.run(cpu(PARTS.get(name, OFF), deltas, calls)))
     return {name: least[name] - least[""] for name in PARTS}
+
+
+async def refusal(calls: int) -> float:
+    """Microseconds until a run fails whose circuit is open, the median."""
+    breaker = Breaker(failures=1, reset=60)
+    model = ScriptedModel(OverloadedError("busy"))
+    chain = Chain(
+        "open", Step("a", prompt="{input}"), model=model, policy=Policy(retry=None, breaker=breaker)
+    )
+    taken: list[float] = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        with contextlib.suppress(OverloadedError, CircuitOpenError):
+            await chain.run("x")
+        taken.append(time.perf_counter() - began)
+    assert len(model.requests) == 1
+    return statistics.median(taken) * 1e6
 
 
 async def seconds(api: MessagesAPI, policy: Policy, runs: int) -> list[float]:
@@ -129,7 +149,9 @@ def main() -> None:
     many = cost(201, 10, 8)
     print(f"{'each further delta':30}{(many[WHOLE] - added[WHOLE]) / 200:8.1f}")
     print(f"(wanted: {WHOLE} under {TARGET})")
-    is_well = added[WHOLE] < TARGET
+    refused = asyncio.run(refusal(500))
+    print(f"\na run fails {refused:.0f} µs after it began where the circuit is open (wanted: under 1,000)")
+    is_well = added[WHOLE] < TARGET and refused < 1_000
     if not (tail(arguments.runs) and is_well):
         sys.exit("a target was missed")
 
