@@ -12,11 +12,15 @@ __all__ = ["Average", "Bucket"]
 
 _MINUTE: Final = 60.0
 _ROUNDED: Final = 1_000  # what the API rounds remaining tokens to
+_LEAST_DOUBT: Final = 1 / 4**6
 _HAIR: Final = 1e-6  # of a token: what sums of floats may be off by
 
 
 class Bucket:
     """One limit of the API, as far as it is known from here.
+
+    Args:
+        has_tokens: Whether it holds tokens: what is left of them is told in thousands, and may be a debt.
 
     Attributes:
         limit: What it holds when it is full, which is what it takes in within a minute; 0 is not known.
@@ -25,9 +29,10 @@ class Bucket:
         after: What was taken by requests that left after the last one whose answer told the level.
     """
 
-    __slots__ = ("_at", "after", "level", "limit", "unseen")
+    __slots__ = ("_at", "_has_tokens", "after", "level", "limit", "unseen")
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_tokens: bool = True) -> None:
+        self._has_tokens = has_tokens
         self.limit = 0
         self.level = 0.0
         self.unseen = 0.0
@@ -60,7 +65,9 @@ class Bucket:
             writing: What will yet be taken by requests that were answered.
             own: The part of it that belongs to the one that this is the answer to.
         """
-        low, high = _bounds(said)
+        low = high = float(said.remaining)
+        if self._has_tokens:
+            low, high = _bounds(said)
         low -= self.unseen + writing
         high -= self.after + own
         if not self.limit:
@@ -72,7 +79,7 @@ class Bucket:
 
 
 def _bounds(said: RateLimit) -> tuple[float, float]:
-    """What a bucket holds at least and at most, where the API says ``said``."""
+    """How many tokens there are at least and at most, where the API says ``said``."""
     low = high = float(said.remaining)
     if said.remaining % _ROUNDED == 0:
         low, high = max(0.0, low - _ROUNDED / 2), high + _ROUNDED / 2
@@ -92,15 +99,17 @@ class Average:
 
     Attributes:
         guess: What the next value will hardly exceed; ``inf`` as long as there was none.
+        doubt: How much of a bound is to be believed nevertheless, from 1 down to 0 with the first values.
     """
 
-    __slots__ = ("_deviation", "_margin", "_mean", "guess")
+    __slots__ = ("_deviation", "_margin", "_mean", "doubt", "guess")
 
     def __init__(self, margin: float) -> None:
         self._margin = margin
         self._mean: float | None = None
         self._deviation = 0.0
         self.guess = math.inf
+        self.doubt = 1.0
 
     def learn(self, value: float) -> None:
         """Take in a value."""
@@ -110,3 +119,4 @@ class Average:
             self._deviation += (abs(value - self._mean) - self._deviation) / 4
             self._mean += (value - self._mean) / 8
         self.guess = self._mean + self._margin * self._deviation
+        self.doubt = self.doubt / 4 if self.doubt > _LEAST_DOUBT else 0.0

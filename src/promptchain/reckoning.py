@@ -66,7 +66,7 @@ class Reckoning:
     """
 
     def __init__(self, *, cautious: bool = True) -> None:
-        self._buckets = (Bucket(), Bucket(), Bucket())  # requests, input tokens, output tokens
+        self._buckets = _buckets()
         self._is_known = False  # some of the limits
         self._is_free = not cautious  # there are none, as far as is known
         self._blocked_until = 0.0
@@ -162,9 +162,13 @@ class Reckoning:
         size = sending.size
         if not size:
             size = sending.size = max(1, sending.request.input_bound() - _PADDING)
-        ratio = self._ratios[sending.request.output_schema is not None].guess
-        written, most = self._written.guess, sending.request.max_tokens
-        return 1.0, size + _PADDING if ratio >= 1 else size * ratio, min(most, written)
+        bound, most = size + _PADDING, sending.request.max_tokens
+        ratio, written = self._ratios[sending.request.output_schema is not None], self._written
+        return (
+            1.0,
+            min(bound, max(size * ratio.guess, bound * ratio.doubt)),
+            min(most, max(written.guess, most * written.doubt)),
+        )
 
     def _see(self, sending: Sending) -> None:
         if not sending.is_seen:
@@ -226,5 +230,10 @@ class Reckoning:
         for sending in self._unsettled:
             sending.taken = _NOTHING
         self._unsettled.clear()
-        self._buckets = (Bucket(), Bucket(), Bucket())
+        self._buckets = _buckets()
         self._writing = 0.0
+
+
+def _buckets() -> tuple[Bucket, Bucket, Bucket]:
+    """Of requests, input tokens and output tokens."""
+    return Bucket(has_tokens=False), Bucket(), Bucket()
