@@ -86,6 +86,11 @@ class Reckoning:
         """Requests that were sent and have not ended."""
         return self._in_flight
 
+    @property
+    def _is_open(self) -> bool:
+        """Whether there are no limits to reckon with."""
+        return self._is_free and not self._is_known
+
     def seconds(self, sending: Sending, now: float, turns: int = 1) -> float:
         """How long until there is room for ``sending``, and as many like it as make ``turns``; ``inf`` is not known."""
         longest = self._blocked_until - now if self._blocked_until > now else 0.0
@@ -103,7 +108,7 @@ class Reckoning:
         self._last += 1
         self._in_flight += 1
         sending.number = self._last
-        if self._is_free and not self._is_known:
+        if self._is_open:
             return
         if not sending.taken[0]:
             sending.taken = self._needs(sending)
@@ -124,6 +129,8 @@ class Reckoning:
 
     def start(self, sending: Sending, usage: Usage, now: float) -> None:
         """The reply begins; ``usage`` has its actual input, or none where that is not known."""
+        if self._is_open:
+            return
         self._see(sending)
         if usage.total_input_tokens:
             self._count_input(sending, usage)
@@ -141,6 +148,9 @@ class Reckoning:
     def end(self, sending: Sending, usage: Usage | None, now: float, *, estimated: bool = False) -> None:
         """It has ended, with ``usage``, which is ``estimated`` or actual; ``None`` where it did not leave."""
         self._in_flight -= 1
+        if self._is_open and not sending.taken[0]:
+            sending.has_ended = True
+            return
         self._see(sending)
         if usage is None:
             self._correct(sending, _NOTHING)

@@ -68,13 +68,13 @@ class Timed(Wrapper):
                     try:
                         event = await anext(events)
                     except BaseException as error:
-                        if alarm.is_why():
+                        if alarm.has_rung and alarm.is_why():
                             raise _timed_out(limit, self._timeout) from error
                         if isinstance(error, StopAsyncIteration):
                             return
                         raise
                     alarm.stop()
-                    if alarm.is_why():  # the model did not let itself be ended
+                    if alarm.has_rung and alarm.is_why():  # the model did not let itself be ended
                         raise _timed_out(limit, self._timeout)
                     if isinstance(event, TextDelta | ThinkingDelta):
                         has_begun = True
@@ -109,18 +109,19 @@ class _Alarm:
             wait may be given no more than that, and would need a new timer.
 
     Attributes:
+        has_rung: Whether it has cancelled a wait.
         waited: Seconds of all waits until now.
     """
 
     __slots__ = (
         "_cancellations",
         "_due",
-        "_has_rung",
         "_loop",
         "_since",
         "_soonest",
         "_task",
         "_timer",
+        "has_rung",
         "waited",
     )
 
@@ -129,7 +130,7 @@ class _Alarm:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
-        self._has_rung = False
+        self.has_rung = False
         self.waited = 0.0
 
     def __enter__(self) -> Self:
@@ -162,15 +163,15 @@ class _Alarm:
         self.waited += self._loop.time() - self._since
 
     def is_why(self) -> bool:
-        """Whether the wait was cancelled by this, and nobody else wants the task to end."""
-        return self._has_rung and self._task.uncancel() <= self._cancellations
+        """Whether nobody but this wants the task to end. Asked once, after it has rung."""
+        return self._task.uncancel() <= self._cancellations
 
     def _look(self) -> None:
         self._timer = None
         if self._due is None:
             return
         if self._loop.time() >= self._due:
-            self._has_rung = True
+            self.has_rung = True
             self._task.cancel()
         else:
             self._timer = self._loop.call_at(self._due, self._look)
