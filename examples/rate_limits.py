@@ -12,7 +12,7 @@ from promptchain.policy import Limits, Policy
 from promptchain.testing import MessagesAPI, TokenBuckets
 
 RUNS = 100
-LIMITS = TokenBuckets(requests=2_400, input_tokens=400_000, output_tokens=100_000, filled=0.01)
+LIMITS = TokenBuckets(requests=2_400, input_tokens=400_000, output_tokens=400_000, filled=0.01)
 
 tide = Step("tide", prompt="Say in a sentence what makes the tide in {input}.", max_tokens=200)
 

@@ -97,8 +97,9 @@ class Reckoning:
         if self._is_known:
             sending.taken = self._needs(sending)
             for bucket, need in zip(self._buckets, sending.taken, strict=True):
-                if bucket.limit and (wait := bucket.seconds(need, now, turns)) > longest:
-                    longest = wait
+                # What has come in since the last time is only looked at where it matters.
+                if need * turns > bucket.level and bucket.limit:
+                    longest = max(longest, bucket.seconds(need, now, turns))
         elif not self._is_free and self._in_flight >= _UNKNOWN_AT_ONCE:
             return math.inf
         return longest
