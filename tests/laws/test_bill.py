@@ -69,10 +69,16 @@ def steps() -> Any:
 
 
 @pytest.fixture(params=["httpx2", "aiohttp"])
-async def model(request: pytest.FixtureRequest, messages_api: MessagesAPI) -> AsyncIterator[AnthropicModel]:
+async def client(request: pytest.FixtureRequest, messages_api: MessagesAPI) -> AsyncIterator[AsyncAnthropic]:
     transport = DefaultAioHttpClient() if request.param == "aiohttp" else None
     async with AsyncAnthropic(base_url=messages_api.url, api_key="x", http_client=transport) as client:
-        yield AnthropicModel(HAIKU, client=client, timeout=0.5)
+        yield client
+
+
+@pytest.fixture
+def model(client: AsyncAnthropic) -> AnthropicModel:
+    """Whatever stalls ends soon."""
+    return AnthropicModel(HAIKU, client=client, timeout=0.5)
 
 
 def total(bill: Bill) -> tuple[Usage, Decimal | None]:
@@ -108,9 +114,9 @@ def test_run_sync_bills_the_same(messages_api: MessagesAPI) -> None:
 
 
 async def test_fifty_runs_at_once_bill_the_same_each_and_together(
-    messages_api: MessagesAPI, model: AnthropicModel
+    messages_api: MessagesAPI, client: AsyncAnthropic
 ) -> None:
-    chain = Chain("answer", steps(), model=model)
+    chain = Chain("answer", steps(), model=AnthropicModel(HAIKU, client=client))
     results = await asyncio.gather(*(chain.run(f"Explain topic {i}", request_id=f"r{i}") for i in range(50)))
     assert len(messages_api.bill) == 150
     assert Usage.sum(result.usage for result in results) == messages_api.bill.usage
