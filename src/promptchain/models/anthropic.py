@@ -27,7 +27,6 @@ from promptchain.models.clients import (
     refuse_unusable,
 )
 from promptchain.models.platforms import fitted, platform_of, request_id_of
-from promptchain.models.rate_headers import rate_limits
 
 if TYPE_CHECKING:
     import httpx2
@@ -137,8 +136,9 @@ class AnthropicModel:
             ModelError: The API failed, or did not give a complete reply.
         """
         await _import_sdk()
-        # Both need the SDK.
+        # All need what is slow to import: the SDK, or how dates are read.
         from promptchain.models.failures import translated  # noqa: PLC0415
+        from promptchain.models.rate_headers import rate_limits  # noqa: PLC0415
         from promptchain.models.wire import ReplyDecoder  # noqa: PLC0415
 
         decoder: ReplyDecoder | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -120,7 +119,10 @@ class Retried(Wrapper):
         return not self._run.execution.has_committed and is_retryable(failure)
 
     def _tenacity(self) -> AsyncRetrying:
-        import tenacity  # noqa: PLC0415 - needed when something goes wrong
+        # Needed when something goes wrong.
+        import random  # noqa: PLC0415
+
+        import tenacity  # noqa: PLC0415
 
         retry = self._retry
         backoff = tenacity.wait_exponential_jitter(
