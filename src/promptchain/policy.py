@@ -162,7 +162,8 @@ class Limits:
     """Keeps within what the API takes, instead of being sent away.
 
     Attributes:
-        concurrency: Most requests to one model at a time, of this event loop; ``None`` is any number.
+        concurrency: Most requests to one model at a time, of those in this event loop that say the same number;
+            ``None`` is any number.
         pace: Whether requests wait until the API's own limits have room for them, as far as its
             ``anthropic-ratelimit-*`` headers tell.
     """
@@ -202,9 +203,9 @@ _Said: TypeAlias = LeftOut | None
 class Policy:
     """How the model calls of a step, or of all steps of a chain, are protected.
 
-    The parts are nested as ``fallback(retry(hedge(breaker(limits(timeout(model))))))``. A part that is left out is
-    what the chain around says, then the settings, then the default: ``Retry()``, ``Breaker()``, ``Timeout()`` and
-    ``Limits()``, without ``Fallback`` and ``Hedge``. ``None`` turns a part off.
+    The parts are nested as ``fallback(retry(hedge(breaker(limits(timeout(model))))))``, ``Timeout.total`` around all.
+    A part that is left out is what the chain around says, then the settings, then the default: ``Retry()``,
+    ``Breaker()``, ``Timeout()`` and ``Limits()``, without ``Fallback`` and ``Hedge``. ``None`` turns a part off.
 
     Attributes:
         retry: See ``Retry``.
